@@ -1,0 +1,192 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+
+import { CofreError, messageOf, nativeCode } from '../errors/error.ts';
+import { forgetGroup, recordGroup } from './group-records.ts';
+
+/** A program to run: never through a shell, with an environment of its own and nothing inherited. */
+export interface Tool {
+  /** How messages call it: `pg_dump`. */
+  readonly name: string;
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** Where a tool's bytes come from and go to; a number is a file descriptor, which keeps them out of JavaScript. */
+export interface ToolStreams {
+  readonly stdin?: 'ignore' | 'pipe' | number | RunningTool;
+  readonly stdout?: 'ignore' | 'pipe' | number;
+}
+
+export interface ToolContext {
+  /** Aborting ends the tool's whole process group; the caller rethrows `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /** A folder that remembers the process groups under way, so that a restarted worker can end them. */
+  readonly records?: string | undefined;
+  /** Sees everything the tool writes to stderr, in pieces, while `stderr` keeps only its ends. */
+  readonly onStderr?: ((text: string) => void) | undefined;
+}
+
+/** The first and the last part of what a tool wrote to stderr; the middle of a flood is dropped. */
+const STDERR_KEPT_BYTES = 16 * 1024;
+const KILL_AFTER_MS = 5_000;
+
+export class RunningTool {
+  readonly tool: Tool;
+  /** Settles when the tool has ended and closed its output: resolves for exit code 0 only. */
+  readonly done: Promise<void>;
+  readonly #child: ChildProcess;
+  readonly #signal: AbortSignal | undefined;
+  #head = '';
+  #tail = '';
+  #killTimer: NodeJS.Timeout | undefined;
+
+  constructor(tool: Tool, streams: ToolStreams, context: ToolContext) {
+    this.tool = tool;
+    this.#signal = context.signal;
+    context.signal?.throwIfAborted();
+    const upstream = streams.stdin instanceof RunningTool ? streams.stdin.stdout : undefined;
+    // A group of its own, so that one signal reaches a tool's children too; and the kernel ends it with this process.
+    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', tool.path, ...tool.args], {
+      detached: true,
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8', ...tool.env },
+      ...(tool.cwd === undefined ? {} : { cwd: tool.cwd }),
+      stdio: [
+        upstream ?? (streams.stdin as 'ignore' | 'pipe' | number | undefined) ?? 'ignore',
+        streams.stdout ?? 'ignore',
+        'pipe',
+      ],
+    });
+    // The next tool holds the pipe's end now; while we held it too, the first would never see it break.
+    upstream?.destroy();
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#keep(text);
+      context.onStderr?.(text);
+    });
+    if (context.records !== undefined && this.#child.pid !== undefined) recordGroup(context.records, this.#child.pid);
+    const onAbort = (): void => this.kill();
+    context.signal?.addEventListener('abort', onAbort, { once: true });
+    this.done = this.#finish().finally(() => {
+      context.signal?.removeEventListener('abort', onAbort);
+      clearTimeout(this.#killTimer);
+      if (context.records !== undefined && this.#child.pid !== undefined) forgetGroup(context.records, this.#child.pid);
+    });
+    // Whoever started it awaits `done`, perhaps later; until then a failure must not end the process.
+    this.done.catch(() => undefined);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get stdout(): Readable {
+    if (this.#child.stdout === null) throw new Error(`${this.tool.name} was started without a stdout pipe`);
+    return this.#child.stdout;
+  }
+
+  get stdin(): Writable {
+    if (this.#child.stdin === null) throw new Error(`${this.tool.name} was started without a stdin pipe`);
+    return this.#child.stdin;
+  }
+
+  /** What the tool said on stderr, shortened in the middle. */
+  get stderr(): string {
+    return this.#tail === '' ? this.#head : `${this.#head}\n[…]\n${this.#tail}`;
+  }
+
+  /** Ends the whole group: politely, then for certain. */
+  kill(): void {
+    this.#signalGroup('SIGTERM');
+    this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), KILL_AFTER_MS);
+  }
+
+  #signalGroup(signal: NodeJS.Signals): void {
+    if (this.#child.pid === undefined) return;
+    try {
+      process.kill(-this.#child.pid, signal);
+    } catch (error) {
+      if (nativeCode(error) !== 'ESRCH') throw error;
+    }
+  }
+
+  #keep(text: string): void {
+    const room = STDERR_KEPT_BYTES - this.#head.length;
+    this.#head += text.slice(0, Math.max(room, 0));
+    this.#tail = (this.#tail + text.slice(Math.max(room, 0))).slice(-STDERR_KEPT_BYTES);
+  }
+
+  async #finish(): Promise<void> {
+    let code: number | null;
+    let signal: NodeJS.Signals | null;
+    try {
+      [code, signal] = (await once(this.#child, 'close')) as [number | null, NodeJS.Signals | null];
+    } catch (cause) {
+      throw new CofreError('tool-missing', `${this.tool.name} could not be started: ${messageOf(cause)}`, { cause });
+    }
+    // A tool that leaves children behind (pg_dump -j) must not leave them running.
+    this.#signalGroup('SIGKILL');
+    this.#signal?.throwIfAborted();
+    // 127: setpriv found no such program.
+    if (code === 127) throw new CofreError('tool-missing', `${this.tool.name} is not at ${this.tool.path}`);
+    if (code !== 0) throw new ToolFailure(this.tool.name, code, signal, this.stderr);
+  }
+}
+
+/** A tool ended with another code than 0, or by a signal. Whoever knows the tool may read more out of `stderr`. */
+export class ToolFailure extends CofreError {
+  readonly tool: string;
+  readonly stderr: string;
+
+  constructor(tool: string, code: number | null, signal: NodeJS.Signals | null, stderr: string) {
+    const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
+    const said = stderr.trim() === '' ? 'it said nothing' : stderr.trim().split('\n').slice(-5).join('\n');
+    super('tool-failed', `${tool} ended ${how}: ${said}`);
+    this.tool = tool;
+    this.stderr = stderr;
+  }
+}
+
+/** Starts a tool in a process group of its own. */
+export function startTool(tool: Tool, streams: ToolStreams = {}, context: ToolContext = {}): RunningTool {
+  return new RunningTool(tool, streams, context);
+}
+
+/**
+ * Waits until every tool of a pipeline has ended well. When one fails the others are ended too, and the failure
+ * that is thrown is that of the first tool, in the order given, that failed by itself.
+ */
+export async function finishAll(tools: readonly RunningTool[]): Promise<void> {
+  const failed: { index: number; error: unknown }[] = [];
+  await Promise.all(
+    tools.map(async (tool, index) => {
+      try {
+        await tool.done;
+      } catch (error) {
+        failed.push({ index, error });
+        for (const other of tools) if (other !== tool) other.kill();
+      }
+    }),
+  );
+  const first = failed[0];
+  if (first === undefined) return;
+  // A broken pipe upstream is the consequence of a failure downstream, and the other way round: the earliest is the cause.
+  throw first.error;
+}
+
+/** Runs a small tool and gives its stdout as text, at most `maxBytes` of it. */
+export async function captureTool(tool: Tool, context: ToolContext & { maxBytes?: number } = {}): Promise<string> {
+  const running = startTool(tool, { stdout: 'pipe' }, context);
+  const maxBytes = context.maxBytes ?? 256 * 1024 * 1024;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  running.stdout.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > maxBytes) running.kill();
+    else chunks.push(chunk);
+  });
+  await running.done;
+  return Buffer.concat(chunks).toString('utf8');
+}
