@@ -1,0 +1,45 @@
+import type { Checkable } from './check.ts';
+import { entry } from './check-environments.ts';
+import { durationMs } from './duration.ts';
+import type { Finding, Path } from './problem.ts';
+import type { RoutineConfig } from './schema.ts';
+import { selectEnvironments } from './select-environments.ts';
+
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+const DAY_MS = 86_400_000;
+
+/** Routines that would do nothing, or run into their own next slot. */
+export function checkRoutines(config: Checkable): Finding[] {
+  return Object.entries(config.routines).flatMap(([name, routine]) => {
+    const path: Path = ['routines', name];
+    const findings: Finding[] = [];
+    if (routine.until === routine.at) {
+      findings.push({ path: [...path, 'until'], message: 'must be another time than at: nothing could start' });
+    }
+    const selected = selectEnvironments(config, routine.environments);
+    if (selected.length === 0 && !config.broken.has('environments') && Object.keys(config.environments).length > 0) {
+      findings.push({ path: [...path, 'environments'], message: 'matches no environment: nothing would be backed up' });
+    }
+    return [...findings, ...checkEnds(config, name, routine, selected)];
+  });
+}
+
+/** A run that is still open when the next one begins keeps it from starting. */
+function checkEnds(config: Checkable, name: string, routine: RoutineConfig, selected: readonly string[]): Finding[] {
+  const gapMs = shortestGapMs(routine.days);
+  const policies = new Set(selected.map((id) => entry(config.environments, id)?.policy ?? ''));
+  return [...policies].flatMap((policy) => {
+    const endsWithin = entry(config.policies, policy)?.endsWithin;
+    if (endsWithin === undefined || durationMs(endsWithin) < gapMs) return [];
+    const message = `must be shorter than ${gapMs / 3_600_000}h, the time from one run of routine ${name} to the next`;
+    return [{ path: ['policies', policy, 'endsWithin'], message }];
+  });
+}
+
+/** The least time between two slots, in milliseconds. */
+function shortestGapMs(days: RoutineConfig['days']): number {
+  if (days === 'daily') return DAY_MS;
+  const positions = DAYS.flatMap((day, index) => (days.includes(day) ? [index] : []));
+  const gaps = positions.map((position, index) => (positions[index + 1] ?? (positions[0] ?? 0) + 7) - position);
+  return Math.min(...gaps) * DAY_MS;
+}
