@@ -1,0 +1,68 @@
+import type { Catalog } from './open.ts';
+
+/** How an environment's backups stand. Times are ISO 8601, UTC. */
+export interface Health {
+  readonly environment: string;
+  /** The newest backup with a copy that was read back. */
+  readonly verified: { readonly id: string; readonly dataFrom: string } | null;
+  /** The newest backup that failed, if none was verified since. */
+  readonly failure: {
+    readonly id: string;
+    readonly at: string;
+    readonly code: string;
+    readonly message: string;
+  } | null;
+  /** Copies that backups should have and do not have. */
+  readonly debts: number;
+}
+
+interface Row {
+  environment: string;
+  verified_id: string | null;
+  data_from: Date | null;
+  failed_id: string | null;
+  failed_at: Date | null;
+  error_code: string | null;
+  error_message: string | null;
+  debts: number;
+}
+
+/** How these environments stand, in their order: one statement, because there may be hundreds. */
+export async function readHealth(catalog: Catalog, environments: readonly string[]): Promise<Health[]> {
+  const rows = await catalog.query<Row>(
+    `SELECT e.environment, v.id AS verified_id, v.data_from, f.id AS failed_id, f.finished_at AS failed_at, f.error_code,
+       f.error_message, (
+         SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
+         WHERE b.environment = e.environment AND b.state = 'incomplete' AND c.state IN ('missing', 'suspect')
+       ) AS debts
+     FROM unnest($1::text[]) WITH ORDINALITY AS e (environment, place)
+     LEFT JOIN LATERAL (
+       SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from
+       FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
+       WHERE b.environment = e.environment AND b.kind = 'database' AND b.state IN ('complete', 'incomplete')
+         AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')
+       ORDER BY b.id DESC LIMIT 1
+     ) v ON true
+     LEFT JOIN LATERAL (
+       SELECT b.id, b.finished_at, b.error_code, b.error_message FROM cofre.backups b
+       WHERE b.environment = e.environment AND b.state = 'failed' AND b.id > coalesce(v.id, '')
+       ORDER BY b.id DESC LIMIT 1
+     ) f ON true
+     ORDER BY e.place`,
+    [[...environments]],
+  );
+  return rows.map(toHealth);
+}
+
+function toHealth(row: Row): Health {
+  const { verified_id: verified, data_from: dataFrom, failed_id: failed, failed_at: at } = row;
+  return {
+    environment: row.environment,
+    verified: verified === null || dataFrom === null ? null : { id: verified, dataFrom: dataFrom.toISOString() },
+    failure:
+      failed === null || at === null
+        ? null
+        : { id: failed, at: at.toISOString(), code: row.error_code ?? 'unexpected', message: row.error_message ?? '' },
+    debts: row.debts,
+  };
+}

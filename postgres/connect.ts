@@ -1,0 +1,99 @@
+import pg from 'pg';
+
+import type { Secret } from '../config/secret.ts';
+import { CofreError, messageOf, nativeCode } from '../errors/error.ts';
+
+/** A database on a server, and who logs in. Never a connection string: those leak in error messages and can be injected into. */
+export interface PostgresTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'off' | 'require' | 'verify';
+  readonly user: string;
+  readonly password: Secret;
+  readonly database: string;
+}
+
+/** SQLSTATE codes that Cofre decides by (PostgreSQL documentation, appendix A). */
+export const SQLSTATE = {
+  invalidPassword: '28P01',
+  invalidAuthorization: '28000',
+  invalidCatalogName: '3D000',
+  insufficientPrivilege: '42501',
+  undefinedTable: '42P01',
+  duplicateObject: '42710',
+  duplicateDatabase: '42P04',
+  uniqueViolation: '23505',
+  objectInUse: '55006',
+  lockNotAvailable: '55P03',
+  cannotConnectNow: '57P03',
+  tooManyConnections: '53300',
+  internalError: 'XX000',
+} as const;
+
+/** How long a login may take, for our own sessions and for the tools'. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Opens a session. The caller ends it; `withClient` does that for you. */
+export async function openClient(target: PostgresTarget): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: target.host,
+    port: target.port,
+    user: target.user,
+    password: target.password.reveal(),
+    database: target.database,
+    ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
+    application_name: 'cofre',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    // A session that holds a dump's snapshot is silent for hours; the system's own first probe comes after two.
+    keepAliveInitialDelayMillis: 30_000,
+  });
+  // A session that is ended from outside emits 'error' with nobody waiting; the next query reports it.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return client;
+  } catch (cause) {
+    throw toServerError(cause, target);
+  }
+}
+
+/** Lends a session to `use` and always ends it. */
+export async function withClient<T>(target: PostgresTarget, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await openClient(target);
+  try {
+    return await use(client);
+  } catch (error) {
+    throw error instanceof CofreError ? error : toServerError(error, target);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** A failure of `pg`, as one of Cofre's: what to try again and what to mend. */
+export function toServerError(cause: unknown, target: PostgresTarget): CofreError {
+  const where = `${target.host}:${target.port}`;
+  const said = messageOf(cause);
+  switch (nativeCode(cause)) {
+    case SQLSTATE.invalidPassword:
+    case SQLSTATE.invalidAuthorization:
+      return new CofreError('server-denied', `the server ${where} refused the login ${target.user}: ${said}`, {
+        cause,
+        hint: 'check the user and its secret in servers:, and pg_hba.conf on the server',
+      });
+    case SQLSTATE.insufficientPrivilege:
+      return new CofreError('server-denied', `${target.user} may not do this on ${where}: ${said}`, {
+        cause,
+        hint: 'docs/operations.md has the SQL that gives the role what it needs; `cofre doctor` checks it',
+      });
+    case SQLSTATE.invalidCatalogName:
+      return new CofreError('database-missing', `there is no database ${target.database} on ${where}`, { cause });
+    case SQLSTATE.lockNotAvailable:
+      return new CofreError('database-locked', `a lock was not granted on ${where}: ${said}`, { cause });
+    default:
+      return new CofreError('server-unavailable', `the server ${where} failed: ${said}`, {
+        cause,
+        hint: 'check that the server runs and can be reached from this host',
+      });
+  }
+}
