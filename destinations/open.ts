@@ -1,0 +1,25 @@
+import type { DestinationConfig } from '../config/schema.ts';
+import type { Destination } from './destination.ts';
+import { DirectoryDestination } from './directory.ts';
+
+/** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
+export function openDestination(name: string, config: DestinationConfig): Destination {
+  switch (config.type) {
+    case 'directory':
+      return new DirectoryDestination(name, config.path);
+  }
+}
+
+/** Lends a destination to `use` and always closes it. */
+export async function withDestination<T>(
+  name: string,
+  config: DestinationConfig,
+  use: (destination: Destination) => Promise<T>,
+): Promise<T> {
+  const destination = openDestination(name, config);
+  try {
+    return await use(destination);
+  } finally {
+    await destination.close();
+  }
+}
