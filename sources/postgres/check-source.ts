@@ -1,0 +1,138 @@
+import pg from 'pg';
+
+import type { ServerFacts } from '../../catalog/manifest.ts';
+import { CofreError } from '../../errors/error.ts';
+import { findClients, type Clients } from './clients.ts';
+import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { estimateRawBytes } from './estimate.ts';
+import { readServerFacts } from './facts.ts';
+
+/** What is known about a source before its dump. */
+export interface SourceReport {
+  readonly server: ServerFacts;
+  readonly databaseOid: number;
+  /** On the server's disk. */
+  readonly sizeBytes: number;
+  readonly tools: Clients;
+  /** What the raw dump will take, by sampling. */
+  readonly estimatedRawBytes: number;
+  readonly warnings: readonly string[];
+}
+
+const NAMED_PROBLEMS = 20;
+
+/**
+ * Proves, before a dump starts, that this host has the right tools and that the login may read everything.
+ * @throws CofreError `server-denied` naming what cannot be read, with the SQL that mends it; `tool-version`,
+ * `tool-missing`, `database-missing`, `server-unavailable`, `bad-config` (a connection pooler is in front).
+ */
+export async function checkSource(target: PostgresTarget): Promise<SourceReport> {
+  return withClient(target, async (client) => {
+    const server = await readServerFacts(client);
+    const tools = await findClients(server.versionNumber);
+    const { rows } = await client.query<{
+      oid: number;
+      size: string;
+      pid: number;
+      superuser: boolean;
+      subscriptions: string;
+    }>(`
+      select d.oid, pg_database_size(d.oid) as size, pg_backend_pid() as pid,
+        (select rolsuper from pg_roles where rolname = current_user) as superuser,
+        (select count(*) from pg_subscription s where s.subdbid = d.oid) as subscriptions
+      from pg_database d where d.datname = current_database()`);
+    const facts = rows[0];
+    if (facts === undefined) throw new CofreError('database-missing', `there is no database ${target.database}`);
+    refusePooler(client, facts.pid, target);
+    if (!facts.superuser) await refuseUnreadable(client, target, server.versionNumber);
+
+    const warnings: string[] = [];
+    if (server.inRecovery) warnings.push('the server is a standby: unlogged tables are dumped without their rows');
+    if (Number(facts.subscriptions) > 0 && !facts.superuser) {
+      warnings.push(`${facts.subscriptions} subscription(s) are left out, because only a superuser may read them`);
+    }
+    const estimatedRawBytes = await estimateRawBytes(client);
+    return { server, databaseOid: facts.oid, sizeBytes: Number(facts.size), tools, estimatedRawBytes, warnings };
+  });
+}
+
+/** A pooler gives its own process id when a session starts, and spreads what must be one session over several. */
+function refusePooler(client: pg.Client, backendPid: number, target: PostgresTarget): void {
+  const announced = 'processID' in client ? client.processID : undefined;
+  if (typeof announced !== 'number' || announced === backendPid) return;
+  throw new CofreError(
+    'bad-config',
+    `${target.host}:${target.port} is a connection pooler, not the PostgreSQL server`,
+    {
+      hint: "give servers: the address of the server itself; a pooler breaks a dump's session",
+    },
+  );
+}
+
+type Kind = 'schema' | 'relation' | 'rows' | 'largeObject';
+
+/**
+ * What a dump reads and this login may not: schemas, tables, sequences, rows behind row-level security, large objects.
+ * An extension's own tables count only where the extension has their rows dumped.
+ */
+function unreadable(versionNumber: number): string {
+  const mayReadLargeObject =
+    versionNumber >= 180_000
+      ? "has_largeobject_privilege(l.oid, 'SELECT')"
+      : `pg_has_role(l.lomowner, 'USAGE') or current_setting('lo_compat_privileges')::bool or exists (
+          select 1 from aclexplode(l.lomacl) a where a.privilege_type = 'SELECT' and (a.grantee = 0 or pg_has_role(a.grantee, 'USAGE')))`;
+  return `
+    with dumped as (
+      select c.oid, c.relnamespace, c.relname, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+        and (c.oid in (select unnest(extconfig) from pg_extension) or not exists (select 1 from pg_depend e
+          where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'))
+    )
+    select 'schema' as kind, format('schema %I', n.nspname) as name from pg_namespace n
+      where n.oid in (select relnamespace from dumped) and not has_schema_privilege(n.oid, 'USAGE')
+    union all
+    select 'relation', format('%s %I.%I', case d.relkind when 'S' then 'sequence' else 'table' end, n.nspname, d.relname)
+      from dumped d join pg_namespace n on n.oid = d.relnamespace where not has_table_privilege(d.oid, 'SELECT')
+    union all
+    select 'rows', format('rows of %I.%I (row-level security)', n.nspname, d.relname)
+      from dumped d join pg_namespace n on n.oid = d.relnamespace where d.relkind = 'r' and row_security_active(d.oid)
+    union all
+    select 'largeObject', format('large object %s', l.oid) from pg_largeobject_metadata l where not (${mayReadLargeObject})`;
+}
+
+async function refuseUnreadable(client: pg.Client, target: PostgresTarget, versionNumber: number): Promise<void> {
+  const { rows } = await client.query<{ kind: Kind; name: string; total: string }>(
+    `select problem.*, count(*) over () as total from (${unreadable(versionNumber)}) problem limit ${NAMED_PROBLEMS}`,
+  );
+  const total = Number(rows[0]?.total ?? 0);
+  if (total === 0) return;
+  const { rows: kinds } = await client.query<{ kind: Kind }>(
+    `select distinct kind from (${unreadable(versionNumber)}) problem`,
+  );
+  const more = total > rows.length ? ` and ${total - rows.length} more` : '';
+  throw new CofreError(
+    'server-denied',
+    `${target.user} cannot read all of ${target.database}: ${rows.map((row) => row.name).join(', ')}${more}`,
+    { hint: `as a superuser: ${mend(new Set(kinds.map((row) => row.kind)), target, versionNumber).join(' ')}` },
+  );
+}
+
+function mend(kinds: ReadonlySet<Kind>, target: PostgresTarget, versionNumber: number): string[] {
+  const role = pg.escapeIdentifier(target.user);
+  const statements: string[] = [];
+  if (kinds.has('schema') || kinds.has('relation')) {
+    statements.push(
+      versionNumber >= 140_000
+        ? `GRANT pg_read_all_data TO ${role};`
+        : `for each schema: GRANT USAGE ON SCHEMA … TO ${role}; GRANT SELECT ON ALL TABLES IN SCHEMA … TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA … TO ${role};`,
+    );
+  }
+  if (kinds.has('rows')) statements.push(`ALTER ROLE ${role} BYPASSRLS;`);
+  if (kinds.has('largeObject')) {
+    // For this role alone: no other login reads more than before.
+    statements.push(
+      `ALTER ROLE ${role} IN DATABASE ${pg.escapeIdentifier(target.database)} SET lo_compat_privileges = on;`,
+    );
+  }
+  return statements;
+}

@@ -1,0 +1,200 @@
+import type pg from 'pg';
+
+import type { DatabaseFacts, ServerFacts } from '../../catalog/manifest.ts';
+import { CofreError, messageOf } from '../../errors/error.ts';
+import { withClient } from '../../postgres/connect.ts';
+import { readServerFacts } from './facts.ts';
+import type { ExtensionWanted, RestoreTarget } from './restore-target.ts';
+import { refusePrivileged } from './table-of-contents.ts';
+
+/** What a restore will meet and do on a server: its plan is printed from this. */
+export interface TargetReport {
+  readonly server: ServerFacts;
+  /** The database that would be replaced; null: there is none. */
+  readonly live: { readonly oid: number; readonly sizeBytes: number } | null;
+  /** Other databases with something of their own: 0 on a new server. The server's and Cofre's are not counted. */
+  readonly otherDatabases: number;
+  readonly extensions: readonly { readonly name: string; readonly recorded: string | null; readonly version: string }[];
+  readonly roles: {
+    readonly toCreate: readonly string[];
+    /** They exist with other attributes than at the source, in words; a restore leaves them as they are. */
+    readonly different: readonly { readonly name: string; readonly differences: readonly string[] }[];
+  };
+  readonly warnings: readonly string[];
+}
+
+export interface BackupToCheck {
+  /** null for a dump without a manifest. */
+  readonly facts: DatabaseFacts | null;
+  /** `server_version_num` of the source; null when nothing tells it. */
+  readonly serverVersionNumber: number | null;
+  readonly extensions: readonly ExtensionWanted[];
+}
+
+/**
+ * Finds out, changing nothing, whether a backup can be restored to `target`. SQL cannot tell how much room a
+ * server's disk has, so that is not checked here.
+ * @throws CofreError `tool-version` (an older server), `tool-missing` (extensions), `server-denied`, `refused` (a
+ * standby, a locale that the server lacks), `privileged-objects`, `bad-config`.
+ */
+export async function checkTarget(target: RestoreTarget, backup: BackupToCheck): Promise<TargetReport> {
+  if (target.admin.database === target.database) {
+    throw new CofreError(
+      'bad-config',
+      `the admin connects to ${target.database} itself: it needs a maintenance database such as postgres`,
+    );
+  }
+  if (!target.trusted && backup.facts !== null) refusePrivileged(backup.facts.privileged);
+  return withClient(target.admin, async (client) => {
+    await checkAdmin(client, target);
+    const server = await readServerFacts(client);
+    checkServer(server, backup.serverVersionNumber);
+    const extensions = await findExtensions(client, backup.extensions, server);
+    if (backup.facts !== null) await tryLocale(client, backup.facts);
+    return {
+      server,
+      live: await findLive(client, target.database),
+      otherDatabases: await countOthers(client, target),
+      extensions,
+      roles: await compareRoles(client, target, backup.facts),
+      warnings: extensions.flatMap(({ name, recorded, version }) =>
+        recorded === null || recorded === version
+          ? []
+          : [
+              `the extension ${name} was ${recorded} at the source; this server has not that version and takes ${version}`,
+            ],
+      ),
+    };
+  });
+}
+
+async function checkAdmin(client: pg.Client, target: RestoreTarget): Promise<void> {
+  const { rows } = await client.query<{ superuser: boolean; has: string }>(
+    `SELECT rolsuper AS superuser, concat_ws(', ', CASE WHEN rolcreatedb THEN 'CREATEDB' END,
+            CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) AS has
+       FROM pg_roles WHERE rolname = current_user`,
+  );
+  if (rows[0]?.superuser === true) return;
+  throw new CofreError(
+    'server-denied',
+    `the admin login ${target.admin.user} is not a superuser; it has ${rows[0]?.has === '' ? 'nothing' : rows[0]?.has}`,
+    {
+      hint: 'a restore creates roles, extensions and a login with BYPASSRLS, and ends sessions: give servers: an admin login with SUPERUSER',
+    },
+  );
+}
+
+function checkServer(server: ServerFacts, sourceVersion: number | null): void {
+  if (server.inRecovery) throw new CofreError('refused', 'the server is a standby: nothing can be restored there');
+  const major = Math.floor(server.versionNumber / 10_000);
+  const sourceMajor = sourceVersion === null ? major : Math.floor(sourceVersion / 10_000);
+  if (major >= sourceMajor) return;
+  throw new CofreError(
+    'tool-version',
+    `the backup was made on PostgreSQL ${sourceMajor}, and this server is PostgreSQL ${major}`,
+    {
+      hint: `restore to a server of version ${sourceMajor} or newer`,
+    },
+  );
+}
+
+async function findExtensions(
+  client: pg.Client,
+  wanted: readonly ExtensionWanted[],
+  server: ServerFacts,
+): Promise<TargetReport['extensions']> {
+  const { rows } = await client.query<{ name: string; version: string | null; versions: string[] }>(
+    `SELECT e.name, e.default_version AS version, array_agg(v.version::text) AS versions
+       FROM pg_available_extensions e JOIN pg_available_extension_versions v ON v.name = e.name
+      WHERE e.name = ANY($1) GROUP BY 1, 2`,
+    [wanted.map(({ name }) => name)],
+  );
+  const available = new Map(rows.map((row) => [row.name, row]));
+  const missing = wanted.filter(({ name }) => !available.has(name));
+  if (missing.length > 0) {
+    const names = missing.map(({ name, version }) => (version === null ? name : `${name} ${version}`)).join(', ');
+    throw new CofreError('tool-missing', `the server lacks extensions that the backup needs: ${names}`, {
+      hint: `install them on the server: on Debian they are in postgresql-contrib or postgresql-${Math.floor(server.versionNumber / 10_000)}-<name>`,
+    });
+  }
+  return wanted.map(({ name, version }) => {
+    const found = available.get(name);
+    const chosen = version !== null && found?.versions.includes(version) === true ? version : (found?.version ?? '');
+    return { name, recorded: version, version: chosen };
+  });
+}
+
+/** Makes a collation of the same locale in a transaction that is rolled back: the one answer that holds for all. */
+async function tryLocale(client: pg.Client, facts: DatabaseFacts): Promise<void> {
+  const { escapeLiteral } = client;
+  const same = await client.query(
+    'SELECT FROM pg_database WHERE datcollate = $1 AND datctype = $2 AND pg_encoding_to_char(encoding) = $3',
+    [facts.collate, facts.ctype, facts.encoding],
+  );
+  const libc = `provider = libc, lc_collate = ${escapeLiteral(facts.collate)}, lc_ctype = ${escapeLiteral(facts.ctype)}`;
+  const tried = [
+    ...(same.rows.length > 0 ? [] : [libc]),
+    ...(facts.localeProvider === 'icu' ? [`provider = icu, locale = ${escapeLiteral(facts.icuLocale ?? '')}`] : []),
+  ];
+  for (const locale of tried) {
+    await client.query('BEGIN');
+    try {
+      await client.query(`CREATE COLLATION pg_temp.cofre_trial (${locale})`);
+    } catch (cause) {
+      // A locale of another encoding than this session's is refused too, but only after it was found.
+      if (/encoding/.test(messageOf(cause))) continue;
+      throw new CofreError(
+        'refused',
+        `the server has not the locale of the backup (${facts.localeProvider}, ${facts.collate}): ${messageOf(cause)}`,
+        {
+          cause,
+          hint: 'install the locale on the server (Debian: the packages locales or locales-all, then restart PostgreSQL)',
+        },
+      );
+    } finally {
+      await client.query('ROLLBACK');
+    }
+  }
+}
+
+async function findLive(client: pg.Client, name: string): Promise<TargetReport['live']> {
+  const { rows } = await client.query<{ oid: number; sizeBytes: number }>(
+    'SELECT oid::int8::float8 AS oid, pg_database_size(oid)::float8 AS "sizeBytes" FROM pg_database WHERE datname = $1',
+    [name],
+  );
+  return rows[0] ?? null;
+}
+
+async function countOthers(client: pg.Client, target: RestoreTarget): Promise<number> {
+  const { rows } = await client.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM pg_database
+      WHERE NOT datistemplate AND datname <> ALL($1) AND datname !~ '__(restore|old)_[a-z0-9]{4,16}$'`,
+    [['postgres', 'template0', 'template1', target.admin.database, target.database]],
+  );
+  return rows[0]?.count ?? 0;
+}
+
+async function compareRoles(
+  client: pg.Client,
+  target: RestoreTarget,
+  facts: DatabaseFacts | null,
+): Promise<TargetReport['roles']> {
+  const logins = target.roles.map(({ name }) => name);
+  const recorded = facts?.roles.filter(({ name }) => !name.startsWith('pg_')) ?? [];
+  const names = [...new Set([...logins, target.owner, ...recorded.map(({ name }) => name)])];
+  const { rows } = await client.query<Record<string, unknown> & { name: string }>(
+    `SELECT rolname AS name, rolcanlogin AS login, rolsuper AS superuser, rolinherit AS inherit, rolcreaterole AS "createRole",
+            rolcreatedb AS "createDatabase", rolreplication AS replication, rolbypassrls AS "bypassRowSecurity",
+            rolconnlimit AS "connectionLimit"
+       FROM pg_roles WHERE rolname = ANY($1)`,
+    [names],
+  );
+  const different = rows.flatMap((row) => {
+    const role = recorded.find(({ name }) => name === row.name) ?? (logins.includes(row.name) ? { login: true } : {});
+    const differences = Object.entries(role).flatMap(([attribute, value]) =>
+      row[attribute] === value ? [] : [`${attribute} is ${String(row[attribute])} here, ${value} expected`],
+    );
+    return differences.length === 0 ? [] : [{ name: row.name, differences }];
+  });
+  return { toCreate: names.filter((name) => !rows.some((row) => row.name === name)), different };
+}

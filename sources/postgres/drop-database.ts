@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import pg from 'pg';
+
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import { SQLSTATE, withClient, type PostgresTarget } from '../../postgres/connect.ts';
+
+const { escapeIdentifier } = pg;
+
+/** Names the lock that the swap and the removal of databases take turns by, so that a name checked stays what it was. */
+export const DATABASES_LOCK = 0x636f_6673;
+const GIVE_UP_AFTER_MS = 30_000;
+
+/**
+ * Drops a database, with the sessions in it, only if it is still the one that was meant: by name and by OID.
+ * One that is gone is success. @throws CofreError `refused` when the name belongs to another database now.
+ */
+export async function dropDatabase(request: { admin: PostgresTarget; name: string; oid: number }): Promise<void> {
+  await withClient(request.admin, async (client) => {
+    await client.query(`SET lock_timeout = '60s'`);
+    await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
+    const { rows } = await client.query<{ oid: number }>(
+      'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
+      [request.name],
+    );
+    if (rows[0] === undefined) return;
+    if (rows[0].oid !== request.oid) {
+      throw new CofreError(
+        'refused',
+        `the database ${request.name} is another one than was recorded: it is not dropped`,
+      );
+    }
+    await forceDrop(client, request.name);
+  });
+}
+
+async function forceDrop(client: pg.Client, name: string): Promise<void> {
+  const { rows } = await client.query<{ version: string }>(`SELECT current_setting('server_version_num') AS version`);
+  const force = Number(rows[0]?.version) >= 130_000 ? ' WITH (FORCE)' : '';
+  for (const deadline = Date.now() + GIVE_UP_AFTER_MS; ; await sleep(50)) {
+    if (force === '')
+      await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
+    try {
+      await client.query(`DROP DATABASE IF EXISTS ${escapeIdentifier(name)}${force}`);
+      return;
+    } catch (error) {
+      if (nativeCode(error) !== SQLSTATE.objectInUse || Date.now() > deadline) throw error;
+    }
+  }
+}

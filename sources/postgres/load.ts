@@ -1,0 +1,174 @@
+import pg from 'pg';
+
+import type { DatabaseFacts, DatabaseSetting } from '../../catalog/manifest.ts';
+import { CofreError } from '../../errors/error.ts';
+import type { ToolContext } from '../../processes/tool.ts';
+import { withClient } from '../../postgres/connect.ts';
+import { openToLogin } from './create-database.ts';
+import type { OpenArchive } from './open-archive.ts';
+import { runPgRestore, type PgRestoreRun } from './pg-restore.ts';
+import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
+import { dropRestoreLogin, type RestoreLogin } from './roles.ts';
+import type { RestorePlan, TocEntry } from './table-of-contents.ts';
+
+const { escapeIdentifier, escapeLiteral } = pg;
+
+export interface LoadRequest extends ToolContext {
+  readonly target: RestoreTarget;
+  readonly id: string;
+  readonly replacement: Replacement;
+  readonly login: RestoreLogin;
+  readonly pgRestore: string;
+  readonly archive: OpenArchive;
+  readonly plan: RestorePlan;
+  /** null for a dump without a manifest. */
+  readonly facts: DatabaseFacts | null;
+  readonly jobs: number;
+  readonly scratch: string;
+  readonly stallMs: number;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+export interface LoadProgress {
+  readonly phase: 'schema' | 'data' | 'indexes' | 'analyze' | 'rights';
+  /** Size of the new database so far. */
+  readonly bytes: number;
+}
+
+/**
+ * Fills a database that `createDatabase` made, and hands everything in it to the environment's owner; the login that
+ * restored is gone afterwards. The database stays closed. Not to be repeated on the same database: after a failure
+ * or a kill, `createDatabase` starts again with a new one, or `discardLoad` ends it.
+ * @throws CofreError `restore-failed` naming the lost object; `tool-stalled`, `no-space`, `server-unavailable`.
+ */
+export async function loadDatabase(request: LoadRequest): Promise<void> {
+  const { plan, target, replacement, login } = request;
+  let phase: LoadProgress['phase'] = 'schema';
+  const tell = (bytes: number): void => request.onProgress?.({ phase, bytes });
+  const restore = (
+    by: 'login' | 'admin',
+    entries: readonly TocEntry[],
+    jobs: number,
+    rights?: 'acl',
+  ): Promise<void> => {
+    const who = by === 'admin' ? target.admin : { ...target.admin, user: login.user, password: login.password };
+    const run: PgRestoreRun = {
+      ...request,
+      jobs,
+      admin: target.admin,
+      target: { ...who, database: replacement.name },
+      onProgress: tell,
+    };
+    return runPgRestore(run, entries, rights);
+  };
+
+  // One process: each object may need the one before it, whoever makes it.
+  for (const segment of plan.preData) {
+    await restore(segment.by, segment.entries, 1);
+    if (segment.by === 'admin') {
+      await withAdminIn(target, replacement, (client) => giveToLogin(client, request, segment.entries));
+    }
+  }
+  phase = 'data';
+  await restore('login', plan.data, request.jobs);
+  phase = 'indexes';
+  await restore('login', plan.postData, request.jobs);
+  phase = 'analyze';
+  tell(0);
+  await analyze(request);
+  phase = 'rights';
+  tell(0);
+  await withAdminIn(target, replacement, (client) => handOver(client, request));
+  // Rights after ownership: an owner that changes later would take the rights of the one before with it.
+  await restore('admin', plan.acl, 1, 'acl');
+  // Last: from now on event triggers see what is done.
+  await restore('admin', plan.postDataAdmin, 1);
+  // After the last session of ours that has work to do there: they also apply to ours.
+  await withAdminIn(target, replacement, (client) => replaySettings(client, request));
+  if (!(await dropRestoreLogin(target.admin, request.id, login))) {
+    throw new CofreError('restore-failed', `something of the restored database still belongs to ${login.user}`);
+  }
+}
+
+/** As the login that restores: it runs the functions in the indexes of others. */
+async function analyze({ target, replacement, login }: LoadRequest): Promise<void> {
+  await withClient({ ...target.admin, ...login, database: replacement.name }, async (client) => {
+    await client.query(`SET search_path = ''`);
+    await restoreStatement(client, 'the restored database cannot be analyzed', 'ANALYZE');
+  });
+}
+
+/**
+ * What only the admin could make stays with the admin, unless it belonged to an ordinary role at the source:
+ * then it goes the way of everything else.
+ */
+async function giveToLogin(
+  client: pg.Client,
+  { facts, login }: LoadRequest,
+  entries: readonly TocEntry[],
+): Promise<void> {
+  const ordinary = new Set(facts?.roles.filter(({ superuser }) => !superuser).map(({ name }) => name));
+  for (const { type, schema, name, owner } of entries) {
+    if (!ordinary.has(owner)) continue;
+    const { rows } = await client.query<{ statement: string }>(
+      `SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $4::text) AS statement
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE $1 IN ('FUNCTION', 'PROCEDURE') AND n.nspname = $2 AND p.proname || '(' || oidvectortypes(p.proargtypes) || ')' = $3
+       UNION ALL
+       SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $4::text)
+         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE $1 = 'TYPE' AND n.nspname = $2 AND t.typname = $3
+       UNION ALL
+       SELECT format('ALTER SERVER %I OWNER TO %I', srvname, $4::text) FROM pg_foreign_server WHERE $1 = 'SERVER' AND srvname = $3`,
+      [type, schema, name, login.user],
+    );
+    for (const { statement } of rows) await client.query(statement);
+  }
+  await openToLogin(client, login.user);
+}
+
+async function handOver(client: pg.Client, { target, replacement, login }: LoadRequest): Promise<void> {
+  const from = escapeIdentifier(login.user);
+  const owner = escapeIdentifier(target.owner);
+  // Not to the environment's owner yet: who owns a database may connect to it.
+  await client.query(`ALTER DATABASE ${escapeIdentifier(replacement.name)} OWNER TO CURRENT_USER`);
+  await client.query('BEGIN');
+  await client.query(`REASSIGN OWNED BY ${from} TO ${owner}`);
+  // What is left are the rights it was lent.
+  await client.query(`DROP OWNED BY ${from}`);
+  await client.query('COMMIT');
+}
+
+/** What `pg_dump` leaves out without --create. */
+async function replaySettings(client: pg.Client, { facts, replacement }: LoadRequest): Promise<void> {
+  if (facts === null) return;
+  const database = escapeIdentifier(replacement.name);
+  await client.query(`ALTER DATABASE ${database} CONNECTION LIMIT ${facts.connectionLimit}`);
+  for (const setting of facts.settings) {
+    const whose =
+      setting.role === null ? `DATABASE ${database}` : `ROLE ${escapeIdentifier(setting.role)} IN DATABASE ${database}`;
+    await restoreStatement(
+      client,
+      `the setting ${setting.name} of the database`,
+      `ALTER ${whose} SET ${assignment(setting)}`,
+    );
+  }
+}
+
+/** Settings that are lists of names are stored with each name quoted, and are read as one name if quoted as a whole. */
+const NAME_LISTS = new Set([
+  ...['search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries'],
+  ...['shared_preload_libraries', 'unix_socket_directories', 'createrole_self_grant'],
+]);
+
+export function assignment({ name, value }: DatabaseSetting): string {
+  const values = NAME_LISTS.has(name.toLowerCase()) ? splitNames(value) : [value];
+  const parts = name.split('.').map(escapeIdentifier).join('.');
+  return `${parts} TO ${values.length === 0 ? `''` : values.map(escapeLiteral).join(', ')}`;
+}
+
+function splitNames(value: string): string[] {
+  return [...value.matchAll(/"((?:[^"]|"")*)"|([^\s,"]+)/g)].map(
+    (match) => match[1]?.replaceAll('""', '"') ?? match[2] ?? '',
+  );
+}

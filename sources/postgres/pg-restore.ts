@@ -1,0 +1,189 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type pg from 'pg';
+
+import { CofreError } from '../../errors/error.ts';
+import { startTool, ToolFailure, type ToolContext } from '../../processes/tool.ts';
+import { toListFile } from './archive-sql.ts';
+import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { withToolEnvironment } from './tool-environment.ts';
+import type { OpenArchive } from './open-archive.ts';
+import { describeEntry, type TocEntry } from './table-of-contents.ts';
+
+export interface PgRestoreRun extends ToolContext {
+  readonly pgRestore: string;
+  readonly archive: OpenArchive;
+  /** The new database, and who restores. */
+  readonly target: PostgresTarget;
+  /** Sees every session of the new database. */
+  readonly admin: PostgresTarget;
+  readonly jobs: number;
+  /** A folder of this step for lists and logins. */
+  readonly scratch: string;
+  /** After this long without any movement on the server, pg_restore is ended. */
+  readonly stallMs: number;
+  /** Called every second with the size of the new database. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+const POLL_MS = 1000;
+
+/**
+ * What makes a load faster without risking it. `synchronous_commit=off` may lose the last commits in a crash of the
+ * server: nobody uses this database yet, a crash fails the restore, and the statements after the load (grants, the
+ * swap) commit synchronously, which makes everything before them in the log durable too. The rest keeps settings of
+ * the server from ending or refusing a long load.
+ */
+const SESSION = [
+  ...['synchronous_commit=off', 'maintenance_work_mem=256MB', 'max_parallel_maintenance_workers=0'],
+  ...[
+    'statement_timeout=0',
+    'lock_timeout=0',
+    'idle_in_transaction_session_timeout=0',
+    'default_transaction_read_only=off',
+  ],
+];
+
+/**
+ * Restores the listed entries, in their order, and stops at the first that fails.
+ * @throws CofreError `restore-failed` naming the lost object, `server-unavailable`, `no-space` or `tool-stalled`.
+ */
+export async function runPgRestore(
+  run: PgRestoreRun,
+  entries: readonly TocEntry[],
+  rights: 'none' | 'acl' = 'none',
+): Promise<void> {
+  if (entries.length === 0) return;
+  await mkdir(run.scratch, { recursive: true, mode: 0o700 });
+  const list = join(run.scratch, 'restore.list');
+  await writeFile(list, toListFile(entries));
+  const stalled = new AbortController();
+  let complaint = '';
+  const onStderr = (text: string): void => {
+    complaint = keepComplaint(complaint, text);
+  };
+  const signals = [stalled.signal, ...(run.signal === undefined ? [] : [run.signal])];
+  try {
+    await withToolEnvironment(run.target, run.scratch, async (environment) => {
+      const args = [
+        // Empty: the name comes from PGDATABASE, where `=` in it is not read as a connection string.
+        ...[
+          '--dbname=',
+          '--no-password',
+          '--exit-on-error',
+          '--verbose',
+          '--no-owner',
+          `--use-list=${list}`,
+          `--format=${run.archive.format}`,
+        ],
+        ...(rights === 'none' ? ['--no-privileges'] : []),
+        ...(run.jobs > 1 ? [`--jobs=${run.jobs}`] : []),
+        run.archive.path,
+      ];
+      const env = { ...environment, PGOPTIONS: SESSION.map((setting) => `-c ${setting}`).join(' ') };
+      const context = { signal: AbortSignal.any(signals), records: run.records, onStderr };
+      const tool = startTool({ name: 'pg_restore', path: run.pgRestore, args, env }, {}, context);
+      const finished = new AbortController();
+      const watching = watch(run, finished.signal, stalled);
+      try {
+        await tool.done;
+      } finally {
+        finished.abort();
+        await watching;
+      }
+    });
+  } catch (error) {
+    throw error instanceof ToolFailure ? explain(error, complaint, entries) : error;
+  } finally {
+    await rm(list, { force: true });
+  }
+}
+
+/** Tells progress, and ends a restore in which nothing moves: no growth, and no session that works. */
+async function watch(run: PgRestoreRun, finished: AbortSignal, stalled: AbortController): Promise<void> {
+  const { user, database } = run.target;
+  await withClient(run.admin, async (client) => {
+    let lastBytes = -1;
+    let movedAt = Date.now();
+    while (!finished.aborted) {
+      const { bytes, working } = await look(client, database, user);
+      run.onProgress?.(bytes);
+      if (bytes !== lastBytes || working) movedAt = Date.now();
+      lastBytes = bytes;
+      if (Date.now() - movedAt > run.stallMs) {
+        stalled.abort(
+          new CofreError('tool-stalled', `nothing moved in the restore for ${Math.round(run.stallMs / 1000)} seconds`),
+        );
+        return;
+      }
+      await pause(POLL_MS, finished);
+    }
+  }).catch(() => undefined); // A server that is gone is told by pg_restore itself.
+}
+
+/** A session that waits for a lock, for its client or in a sleep does no work; an index being built does. */
+async function look(client: pg.Client, database: string, user: string): Promise<{ bytes: number; working: boolean }> {
+  const { rows } = await client.query<{ bytes: number; working: boolean }>(
+    `SELECT coalesce(pg_database_size(oid), 0)::float8 AS bytes,
+            EXISTS (SELECT FROM pg_stat_activity a
+                     WHERE a.datid = d.oid AND a.usename = $2 AND a.state = 'active'
+                       AND coalesce(a.wait_event_type, '') NOT IN ('Lock', 'Client', 'Timeout')) AS working
+       FROM pg_database d WHERE datname = $1`,
+    [database, user],
+  );
+  return rows[0] ?? { bytes: 0, working: false };
+}
+
+function pause(milliseconds: number, until: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (until.aborted) return resolve();
+    const timer = setTimeout(done, milliseconds);
+    function done(): void {
+      clearTimeout(timer);
+      until.removeEventListener('abort', done);
+      resolve();
+    }
+    until.addEventListener('abort', done);
+  });
+}
+
+const COMPLAINT = /^pg_restore: (while PROCESSING TOC|error):/m;
+const COMPLAINT_LENGTH = 8192;
+
+/** The beginning of the first complaint, out of a log that names every object and may repeat statements of any length. */
+function keepComplaint(kept: string, text: string): string {
+  if (COMPLAINT.test(kept)) return kept + text.slice(0, Math.max(0, COMPLAINT_LENGTH - kept.length));
+  const both = kept + text;
+  const start = both.search(COMPLAINT);
+  return start === -1 ? both.slice(-COMPLAINT_LENGTH) : both.slice(start);
+}
+
+/**
+ * What pg_restore says, without what it must not tell: its `Command was:` can hold passwords of foreign servers, and
+ * its CONTEXT and DETAIL hold rows. So the tool's own failure is not kept as the cause.
+ */
+function explain(failure: ToolFailure, said: string, entries: readonly TocEntry[]): CofreError {
+  const id = /from TOC entry (\d+);/.exec(said)?.[1];
+  const lost = entries.find(({ dumpId }) => dumpId === Number(id));
+  const error = firstError(said, lost?.section === 'data');
+  if (/No space left on device|could not extend file|Disk quota exceeded/.test(error)) {
+    return new CofreError('no-space', `the disk of the server or of this host is full: ${error}`);
+  }
+  const gone = /server closed the connection|terminating connection|connection to server|the database system is|SSL/;
+  if (/ ended by SIG/.test(failure.message) || gone.test(error)) {
+    return new CofreError('server-unavailable', `pg_restore lost the server or was ended: ${error}`);
+  }
+  const what = lost === undefined ? 'pg_restore failed' : `${describeEntry(lost)} could not be restored`;
+  return new CofreError('restore-failed', `${what}: ${error}`, {
+    hint: /does not exist/.test(error)
+      ? 'a function that names tables without their schema fails in a restore: give it a search path at the source (ALTER FUNCTION … SET search_path)'
+      : 'the live database was not touched; restore another backup, or mend the source and back up again',
+  });
+}
+
+/** The first error's own line; for data without quoted values, which may be personal. */
+function firstError(text: string, isData: boolean): string {
+  const line = /ERROR: +(.*)/.exec(text)?.[1] ?? /error: (.*)/.exec(text)?.[1] ?? 'it said nothing';
+  return (isData ? line.replace(/"[^"]*"?/g, '"…"') : line).slice(0, 500);
+}

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import pg from 'pg';
+
+import type { CofreError } from '../../../errors/error.ts';
+import { checkTarget } from '../../../sources/postgres/check-target.ts';
+import { compareWithManifest } from '../../../sources/postgres/compare.ts';
+import { createDatabase, discardLoad, openToLogin } from '../../../sources/postgres/create-database.ts';
+import { withAdminIn, type RestoreTarget } from '../../../sources/postgres/restore-target.ts';
+import { createRestoreLogin } from '../../../sources/postgres/roles.ts';
+import { admin, backUp, Bench, newId, restore, roleList, sql, type Backup } from './restore-fixture.ts';
+
+describe('what a restore lets a source do', () => {
+  let bench: Bench;
+  let owner: string;
+  before(async () => {
+    bench = await Bench.open();
+    owner = bench.role('dono');
+    await sql('postgres', `CREATE ROLE ${owner} LOGIN PASSWORD 'x'`);
+  });
+  after(() => bench.close());
+
+  async function makeSource(name: string, text: string): Promise<{ name: string; target: RestoreTarget }> {
+    const database = bench.database(name);
+    await sql('postgres', `CREATE DATABASE ${pg.escapeIdentifier(database)} OWNER ${owner} TEMPLATE template0`);
+    await sql(database, text);
+    return { name: database, target: { admin, database, owner, roles: [], trusted: false } };
+  }
+
+  /** An immutable function may not run such commands itself, but may call one that does. */
+  const attack = `
+    CREATE FUNCTION public.f(v int) RETURNS int LANGUAGE plpgsql AS $$
+    BEGIN
+      BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+      BEGIN EXECUTE 'ALTER ROLE OWNER SUPERUSER'; EXCEPTION WHEN OTHERS THEN NULL; END;
+      BEGIN EXECUTE 'CREATE ROLE backdoor SUPERUSER LOGIN'; EXCEPTION WHEN OTHERS THEN NULL; END;
+      RETURN v;
+    END $$;
+    CREATE FUNCTION public.g(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN public.f(v); END $$;`;
+
+  for (const format of ['staged', 'legacy'] as const) {
+    test(`${format}: functions in checks, indexes and generated columns gain nothing`, async () => {
+      const { name, target } = await makeSource(
+        `hostil ${format}`,
+        `SET ROLE ${owner}; ${attack.replace('OWNER', owner)}
+         CREATE TABLE public.t (a int, b int GENERATED ALWAYS AS (public.g(a)) STORED); INSERT INTO public.t VALUES (1), (2);
+         ALTER TABLE public.t ADD CHECK (public.f(a) > 0); CREATE INDEX ON public.t (public.g(a));
+         CREATE MATERIALIZED VIEW public.m AS SELECT public.f(a) AS a FROM public.t;`,
+      );
+      // The attack works: it has just run here as a superuser.
+      assert.equal(
+        (await sql('postgres', `SELECT FROM pg_roles WHERE rolname IN ('backdoor', '${owner}') AND rolsuper`)).length,
+        2,
+      );
+      await sql('postgres', `ALTER ROLE ${owner} NOSUPERUSER; DROP ROLE backdoor`);
+      const backup = await backUp(name, format, bench.folder);
+      const before = await roleList();
+      const restored = await restore(backup, target, bench.folder);
+      bench.keep(restored.replacement.name);
+      await compareWithManifest(target, restored.replacement, backup.content, backup.facts);
+      assert.equal(await roleList(), before);
+    });
+  }
+
+  test('a view that names tables without their schema fails with its name, and nothing is left of the restore', async () => {
+    const { name, target } = await makeSource(
+      'nomes',
+      `SET ROLE ${owner}; CREATE TABLE public.preco (v int); INSERT INTO public.preco VALUES (1);
+       CREATE FUNCTION public.total() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT sum(v) FROM preco); END $$;
+       CREATE MATERIALIZED VIEW public.vista AS SELECT public.total() AS t`,
+    );
+    const backup = await backUp(name, 'staged', bench.folder);
+    const before = await roleList();
+    await assert.rejects(restore(backup, target, bench.folder), (error: CofreError) => {
+      assert.equal(error.code, 'restore-failed');
+      assert.match(
+        error.message,
+        /MATERIALIZED VIEW DATA public\.vista could not be restored: relation "preco" does not exist/,
+      );
+      assert.match(error.hint ?? '', /search_path/);
+      return true;
+    });
+    assert.equal(await roleList(), before);
+    assert.equal(
+      (await sql('postgres', `SELECT FROM pg_database WHERE datname LIKE 'nomes ${bench.id}\\_\\_%'`)).length,
+      0,
+    );
+  });
+
+  test('a row that does not fit is told without its values', async () => {
+    const { name, target } = await makeSource(
+      'linha',
+      `SET ROLE ${owner}; CREATE FUNCTION public.f(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$;
+       CREATE TABLE public.t (cpf text CHECK (public.f(cpf))); INSERT INTO public.t VALUES ('111.222.333-44');
+       CREATE OR REPLACE FUNCTION public.f(v text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE 'no: "%"', v; END $$;`,
+    );
+    const backup = await backUp(name, 'streamed', bench.folder);
+    await assert.rejects(restore(backup, target, bench.folder), (error: CofreError) => {
+      assert.match(error.message, /^TABLE DATA public\.t could not be restored: /);
+      assert.doesNotMatch(error.message + String(error.cause), /111\.222/);
+      return true;
+    });
+  });
+
+  test('a load in which nothing moves is ended, and leaves nothing', async () => {
+    const { name, target } = await makeSource(
+      'parado',
+      `SET ROLE ${owner}; CREATE FUNCTION public.f(v int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$;
+       CREATE TABLE public.t (v int CHECK (public.f(v))); INSERT INTO public.t VALUES (1);
+       CREATE OR REPLACE FUNCTION public.f(v int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN true; END $$;`,
+    );
+    const backup = await backUp(name, 'streamed', bench.folder);
+    const before = await roleList();
+    await assert.rejects(
+      restore(backup, target, bench.folder, { stallMs: 2000 }),
+      (error: CofreError) => error.code === 'tool-stalled' && error.retryable,
+    );
+    assert.equal(await roleList(), before);
+    assert.equal(
+      (await sql('postgres', `SELECT FROM pg_database WHERE datname LIKE 'parado ${bench.id}\\_\\_%'`)).length,
+      0,
+    );
+  });
+
+  describe('objects that only a superuser may create', () => {
+    let target: RestoreTarget;
+    const backups = new Map<string, Backup>();
+    const objects = `
+      CREATE EXTENSION postgres_fdw SCHEMA public;
+      CREATE FUNCTION public.cf(internal) RETURNS int LANGUAGE c AS '$libdir/pg_trgm', 'gtrgm_in';
+      CREATE TYPE public.bt; CREATE FUNCTION public.bti(cstring) RETURNS public.bt LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
+      CREATE FUNCTION public.bto(public.bt) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+      CREATE TYPE public.bt (INPUT = public.bti, OUTPUT = public.bto, INTERNALLENGTH = 4, PASSEDBYVALUE, ALIGNMENT = int4);
+      CREATE CAST (public.bt AS text) WITH INOUT; COMMENT ON TYPE public.bt IS 'tipo'; COMMENT ON FUNCTION public.cf(internal) IS 'c';
+      CREATE TABLE public.com_bt (v public.bt, w text); INSERT INTO public.com_bt VALUES ('7', 'x'); ALTER TABLE public.com_bt OWNER TO dono_;
+      CREATE FUNCTION public.et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+      CREATE EVENT TRIGGER aviso ON ddl_command_end EXECUTE FUNCTION public.et(); COMMENT ON EVENT TRIGGER aviso IS 'e';
+      CREATE SERVER fora FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1');
+      CREATE USER MAPPING FOR dono_ SERVER fora OPTIONS (user 'u', password 'segredo-fora');
+      CREATE FOREIGN TABLE public.longe (a int) SERVER fora; GRANT SELECT ON public.longe TO dono_;
+      CREATE PUBLICATION tudo FOR ALL TABLES; CREATE PUBLICATION uma FOR TABLE public.com_bt;`;
+
+    before(async () => {
+      const made = await makeSource('privilegios', objects.replaceAll('dono_', owner));
+      await sql('postgres', `ALTER DATABASE ${pg.escapeIdentifier(made.name)} SET app.tenant = 'acme'`);
+      target = made.target;
+      for (const format of ['staged', 'legacy'] as const)
+        backups.set(format, await backUp(made.name, format, bench.folder));
+    });
+
+    for (const format of ['staged', 'legacy'] as const) {
+      test(`${format}: are refused by name where the source is not trusted`, async () => {
+        const backup = backups.get(format);
+        assert.ok(backup);
+        const isRefused = (error: CofreError): boolean => {
+          assert.equal(error.code, 'privileged-objects');
+          for (const named of [
+            'FUNCTION public.cf(internal)',
+            'TYPE public.bt',
+            'EVENT TRIGGER aviso',
+            'SERVER fora',
+            'PUBLICATION tudo',
+          ]) {
+            assert.ok(error.message.includes(named), `${named} in: ${error.message}`);
+          }
+          assert.doesNotMatch(error.message, /PUBLICATION uma|segredo-fora/);
+          assert.match(error.hint ?? '', /trusted: true/);
+          return true;
+        };
+        await assert.rejects(restore(backup, target, bench.folder), isRefused);
+        if (format === 'staged') {
+          await assert.rejects(
+            checkTarget(target, { facts: backup.facts, serverVersionNumber: null, extensions: [] }),
+            isRefused,
+          );
+        }
+      });
+
+      test(`${format}: are all there where the source is trusted`, async () => {
+        const backup = backups.get(format);
+        assert.ok(backup);
+        const restored = await restore(backup, { ...target, trusted: true }, bench.folder);
+        bench.keep(restored.replacement.name);
+        await compareWithManifest(target, restored.replacement, backup.content, backup.facts);
+        const [found] = await sql(
+          restored.replacement.name,
+          `SELECT obj_description('public.bt'::regtype) AS type, (SELECT v::text || w FROM public.com_bt) AS row,
+                  (SELECT obj_description(oid) FROM pg_event_trigger WHERE evtname = 'aviso') AS trigger,
+                  (SELECT array_agg(pubname::text ORDER BY pubname) FROM pg_publication) AS publications,
+                  (SELECT rolsuper FROM pg_roles r JOIN pg_event_trigger t ON t.evtowner = r.oid) AS "super",
+                  (SELECT umoptions::text FROM pg_user_mappings) AS mapping`,
+        );
+        assert.deepEqual(found, {
+          ...{ type: 'tipo', row: '7x', trigger: 'e', publications: ['tudo', 'uma'], super: true },
+          mapping: '{password=segredo-fora,user=u}',
+        });
+        if (format === 'legacy') return;
+        assert.equal(
+          (await backUp(restored.replacement.name, 'streamed', bench.folder)).facts.settings[0]?.value,
+          'acme',
+        );
+      });
+    }
+  });
+
+  test('the login that restores may fill the configuration tables of extensions', async () => {
+    const { name, target } = await makeSource('config', 'SELECT 1');
+    const id = newId();
+    const login = await createRestoreLogin(admin, id);
+    const extensions = [{ name: 'pg_trgm', schema: 'x', version: null }];
+    const replacement = await createDatabase({ ...target, database: name }, { id, shape: null, extensions });
+    // As the script of an extension would: pg_extension_config_dump may only be called in one.
+    await sql(
+      replacement.name,
+      `CREATE SCHEMA y; CREATE TABLE y.opcoes (chave text); ALTER EXTENSION pg_trgm ADD TABLE y.opcoes;
+       UPDATE pg_extension SET extconfig = ARRAY['y.opcoes'::regclass::oid], extcondition = ARRAY[''] WHERE extname = 'pg_trgm'`,
+    );
+    await withAdminIn(target, replacement, (client) => openToLogin(client, login.user));
+    await sql(replacement.name, `INSERT INTO y.opcoes VALUES ('a')`, login);
+    assert.deepEqual(await sql(replacement.name, 'SELECT extname::text FROM pg_extension'), [{ extname: 'pg_trgm' }]);
+    await discardLoad(target, { id, made: { login, replacement } });
+  });
+});
