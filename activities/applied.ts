@@ -1,0 +1,59 @@
+import { parseApplied } from '../config/applied.ts';
+import type { AppliedConfig, EnvironmentConfig, PolicyConfig, ServerConfig } from '../config/schema.ts';
+import { currentConfiguration } from '../catalog/configurations.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { CofreError } from '../errors/error.ts';
+import type { NamedDestination } from './plans.ts';
+
+/** The configuration that is current now, with its number. */
+export interface Applied {
+  readonly version: number;
+  readonly config: AppliedConfig;
+}
+
+export async function readApplied(catalog: Catalog): Promise<Applied> {
+  const { version, document } = await currentConfiguration(catalog);
+  return { version, config: parseApplied(document) };
+}
+
+/** An environment with all that its configuration refers to. */
+export interface ResolvedEnvironment {
+  readonly id: string;
+  readonly environment: EnvironmentConfig;
+  readonly policy: PolicyConfig;
+  readonly serverName: string;
+  readonly server: ServerConfig;
+}
+
+/** @throws CofreError `not-known` when there is no such environment. */
+export function resolveEnvironment(config: AppliedConfig, id: string): ResolvedEnvironment {
+  const environment = config.environments[id];
+  if (environment === undefined) {
+    throw new CofreError('not-known', `there is no environment "${id.slice(0, 80)}" in the applied configuration`, {
+      hint: 'cofre status lists them; cofre apply stores new ones',
+    });
+  }
+  const policy = config.policies[environment.policy];
+  const server = config.servers[environment.database.server];
+  if (policy === undefined || server === undefined) {
+    throw new CofreError('bad-config', `the environment ${id} refers to a policy or server that does not exist`, {
+      hint: 'correct cofre.yaml and run cofre apply',
+    });
+  }
+  return { id, environment, policy, serverName: environment.database.server, server };
+}
+
+export function namedDestination(config: AppliedConfig, name: string): NamedDestination {
+  const destination = config.destinations[name];
+  if (destination === undefined) {
+    throw new CofreError('not-known', `there is no destination "${name.slice(0, 80)}" in the applied configuration`, {
+      hint: `known: ${Object.keys(config.destinations).join(', ')}`,
+    });
+  }
+  return { name, config: destination };
+}
+
+/** The hosts that may serve an environment, in its order of preference. */
+export function hostsOf(config: AppliedConfig, environment: EnvironmentConfig): readonly string[] {
+  return environment.hosts ?? Object.keys(config.hosts);
+}

@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+
+import { objectPrefix } from '../catalog/backup-id.ts';
+import { backupStates, recordCopy, recordDump } from '../catalog/backups.ts';
+import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
+import { storeManifest } from '../catalog/manifests.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { bytesBody, localFileBody } from '../destinations/local-file.ts';
+import { withDestination } from '../destinations/open.ts';
+import { CofreError } from '../errors/error.ts';
+import { checkArchive } from '../sources/postgres/check-archive.ts';
+import { checkSource } from '../sources/postgres/check-source.ts';
+import { findClients } from '../sources/postgres/clients.ts';
+import { compressDump } from '../sources/postgres/compress.ts';
+import { dumpDatabase } from '../sources/postgres/dump.ts';
+import { archiveOf, buildManifest, finishedDump, readDump, readLocal, requireLocal, toReport } from './local-dump.ts';
+import type { BackupPlan, NamedDestination } from './plans.ts';
+import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
+import { readIfThere, writeJsonFile, type Spool } from './spool.ts';
+import { asStep, type Step } from './step.ts';
+
+export interface HostDependencies {
+  readonly host: string;
+  readonly spool: Spool;
+  readonly catalog: Catalog;
+  /** A tool whose bytes do not move for so long is ended. */
+  readonly stallMs: number;
+}
+
+export interface DumpReport {
+  readonly attempt: string;
+  readonly rows: number;
+  readonly tables: number;
+  readonly rawBytes: number;
+  readonly warnings: readonly string[];
+  readonly tookMs: number;
+}
+
+export interface ArchiveReport {
+  /** Relative to the backup's folder. */
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export type BackupActivities = ReturnType<typeof createBackupActivities>;
+
+/** The steps of a backup on the host that has the dump. Each may be killed at any instant and run again. */
+export function createBackupActivities({ host, spool, catalog, stallMs }: HostDependencies) {
+  const tools = { scratch: spool.scratch, records: spool.records, stallMs };
+  const attemptFolder = (plan: BackupPlan, attempt: string): string =>
+    spool.folder(plan.environment.id, plan.backupId, attempt);
+
+  async function dumpAnew(
+    plan: BackupPlan,
+    estimatedRawBytes: number,
+    { signal, report, attempt: tries }: Step,
+  ): Promise<DumpReport> {
+    const { id } = plan.environment;
+    // Their worker is dead or has lost the step: whatever is half-written there is of no use to anybody.
+    for (const old of await spool.entries(id, plan.backupId)) await spool.remove(id, plan.backupId, old);
+    const attempt = `a${tries}-${randomBytes(4).toString('hex')}`;
+    const directory = await spool.create(id, plan.backupId, attempt);
+    try {
+      const startedAt = Date.now();
+      const target = await sourceOf(plan);
+      const { server, tools: clients } = await checkSource(target);
+      await requireSameServer(catalog, plan, server);
+      const result = await dumpDatabase({
+        ...tools,
+        target,
+        clients,
+        pipeline: plan.pipeline,
+        directory,
+        jobs: plan.jobs,
+        signal,
+        onProgress: (bytes) => report({ doing: 'dump', bytes, ofBytes: estimatedRawBytes }),
+        checkSpace: () => spool.requireRoom(0, `the dump of ${id}`),
+      });
+      const dumped = toReport(attempt, result, Date.now() - startedAt);
+      await writeJsonFile(join(directory, 'dump.json'), JSON.stringify({ result, report: dumped }));
+      return dumped;
+    } catch (error) {
+      await spool.remove(id, plan.backupId, attempt);
+      throw error;
+    }
+  }
+
+  return {
+    /** Answers: the host is there. */
+    async checkHost(): Promise<{ host: string }> {
+      return { host };
+    },
+
+    /** Finds, before anything is written, what would stop the dump later: access, versions, identity, room, destinations. */
+    async checkBackup({ plan }: { plan: BackupPlan }): Promise<{ estimatedRawBytes: number }> {
+      return await asStep(async () => {
+        const report = await checkSource(await sourceOf(plan));
+        await requireSameServer(catalog, plan, report.server);
+        const rawBytes = plan.lastSizes === null ? report.estimatedRawBytes : plan.lastSizes.rawBytes;
+        await spool.requireRoom(neededBytes(plan, rawBytes), `the dump of ${plan.environment.id}`);
+        await requireOneDestination(plan.destinations);
+        return { estimatedRawBytes: rawBytes };
+      });
+    },
+
+    /** Dumps into a new attempt's folder. An earlier attempt that had finished, and whose answer was lost, is taken as it is. */
+    async dump({ plan, estimatedRawBytes }: { plan: BackupPlan; estimatedRawBytes: number }): Promise<DumpReport> {
+      return await asStep(async (step) => {
+        const dumped = (await finishedDump(spool, plan)) ?? (await dumpAnew(plan, estimatedRawBytes, step));
+        await recordDump(catalog, {
+          backupId: plan.backupId,
+          attempt: dumped.attempt,
+          host,
+          rows: dumped.rows,
+          rawBytes: dumped.rawBytes,
+          warnings: dumped.warnings,
+        });
+        return dumped;
+      });
+    },
+
+    /** Makes the archive and, beside it, the manifest, whose bytes are the same in every destination. */
+    async compressDump({ plan, attempt }: { plan: BackupPlan; attempt: string }): Promise<ArchiveReport> {
+      return await asStep(async ({ signal, report }) => {
+        const directory = attemptFolder(plan, attempt);
+        const made = await readIfThere(join(directory, 'manifest.json'));
+        if (made !== undefined) return archiveOf(parseManifest(made));
+        const { result } = await readDump(directory, plan);
+        const archive = await compressDump({
+          ...tools,
+          directory,
+          jobs: plan.jobs,
+          signal,
+          onProgress: (bytes) => report({ doing: 'compress', bytes, ofBytes: result.content.rawBytes }),
+        });
+        const manifest = buildManifest(plan, attempt, host, result, archive);
+        await writeJsonFile(join(directory, 'manifest.json'), manifestBytes(manifest));
+        return archiveOf(manifest);
+      });
+    },
+
+    async upload({ plan, attempt, archive, destination }: CopyStep): Promise<void> {
+      await asStep(async ({ signal, report }) => {
+        const prefix = objectPrefix(plan.environment.id, plan.backupId);
+        const path = join(attemptFolder(plan, attempt), archive.key.slice(attempt.length + 1));
+        await requireLocal(path, plan);
+        await recordCopy(catalog, {
+          backupId: plan.backupId,
+          destination: destination.name,
+          state: 'uploading',
+          attempt,
+        });
+        await withDestination(destination.name, destination.config, (place) =>
+          place.put(prefix + archive.key, localFileBody(path, archive.sizeBytes, archive.sha256), {
+            signal,
+            onProgress: (bytes) =>
+              report({ doing: `upload to ${destination.name}`, bytes, ofBytes: archive.sizeBytes }),
+          }),
+        );
+        await recordCopy(catalog, {
+          backupId: plan.backupId,
+          destination: destination.name,
+          state: 'uploaded',
+          attempt,
+        });
+      });
+    },
+
+    /**
+     * Reads the object back from the destination, proves that it has the recorded hash and decodes to what was dumped,
+     * and only then writes the manifest, which makes it a backup, and the catalog's row.
+     */
+    async verify({ plan, attempt, archive, destination }: CopyStep): Promise<void> {
+      await asStep(async ({ signal, report }) => {
+        const bytes = await readLocal(join(attemptFolder(plan, attempt), 'manifest.json'), plan);
+        const manifest = parseManifest(bytes);
+        const prefix = objectPrefix(plan.environment.id, plan.backupId);
+        await withDestination(destination.name, destination.config, async (place) => {
+          const checked = await checkArchive({
+            ...tools,
+            stream: await place.get(prefix + archive.key, { signal }),
+            content: manifest.content,
+            pipeline: manifest.pipeline,
+            clients: await findClients(manifest.server.versionNumber),
+            signal,
+            onProgress: (done) =>
+              report({ doing: `verify in ${destination.name}`, bytes: done, ofBytes: archive.sizeBytes }),
+          });
+          if (checked.sha256 !== archive.sha256 || checked.sizeBytes !== archive.sizeBytes) {
+            throw new CofreError(
+              'bad-content',
+              `what ${destination.name} gives back is not what was sent: ${archive.key} has another hash`,
+              {
+                hint: 'the medium or the way to it damages data; check it before the next backup',
+              },
+            );
+          }
+          await place.put(`${prefix}manifest.json`, bytesBody(bytes), { signal });
+        });
+        await storeManifest(catalog, manifest);
+        await recordCopy(catalog, {
+          backupId: plan.backupId,
+          destination: destination.name,
+          state: 'verified',
+          attempt,
+          sizeBytes: archive.sizeBytes,
+          sha256: archive.sha256,
+        });
+      });
+    },
+
+    /**
+     * Removes the local files of this backup and, once it is verified, those that earlier failed backups of the same
+     * environment left as their only copy.
+     */
+    async deleteLocal({ plan, keep }: { plan: BackupPlan; keep: 'nothing' | 'archive' }): Promise<void> {
+      await asStep(async () => {
+        if (keep === 'archive') return;
+        const { id } = plan.environment;
+        await spool.remove(id, plan.backupId);
+        const states = await backupStates(catalog, [plan.backupId, ...(await spool.backupIds(id))]);
+        const verified = ['complete', 'incomplete'].includes(states.get(plan.backupId) ?? '');
+        if (!verified) return;
+        for (const other of await spool.backupIds(id)) {
+          if (other < plan.backupId && (states.get(other) ?? 'running') !== 'running') await spool.remove(id, other);
+        }
+      });
+    },
+  };
+}
+
+interface CopyStep {
+  readonly plan: BackupPlan;
+  readonly attempt: string;
+  readonly archive: ArchiveReport;
+  readonly destination: NamedDestination;
+}

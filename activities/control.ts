@@ -1,0 +1,69 @@
+import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutcome } from '../catalog/restores.ts';
+import { finishBackup, recordCopy } from '../catalog/backups.ts';
+import type { FailureNote } from '../catalog/errors.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { EnsurePlan, BackupPlan, RestorePlan, RoutinePlan } from './plans.ts';
+import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
+import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
+import { resolveRoutine } from './resolve-routine.ts';
+import { asStep } from './step.ts';
+
+export type RestoreEnd = RestoreFacts & { readonly state: RestoreOutcome; readonly error?: FailureNote };
+
+export type ControlActivities = ReturnType<typeof createControlActivities>;
+
+/** The steps that need only the catalog: any worker may do them. */
+export function createControlActivities({ catalog }: { catalog: Catalog }) {
+  return {
+    async resolveBackup(request: BackupRequest): Promise<BackupPlan> {
+      return await asStep(() => resolveBackup(catalog, request));
+    },
+
+    /** Closes a backup and gives the state that stands: what failed after a copy was verified is `incomplete`. */
+    async finishBackup(end: {
+      backupId: string;
+      state: 'complete' | 'incomplete' | 'failed';
+      reason: FailureNote | null;
+    }): Promise<string> {
+      return await asStep(() => finishBackup(catalog, { backupId: end.backupId, state: end.state, error: end.reason }));
+    },
+
+    /** Remembers that a copy should be there and is not. */
+    async recordMissingCopy(copy: { backupId: string; destination: string; reason: FailureNote }): Promise<void> {
+      await asStep(() =>
+        recordCopy(catalog, {
+          backupId: copy.backupId,
+          destination: copy.destination,
+          state: 'missing',
+          error: copy.reason,
+        }),
+      );
+    },
+
+    /** Only the plan: nothing is entered or changed. */
+    async planRestore(request: RestoreRequest): Promise<RestorePlan> {
+      return await asStep(() => resolveRestore(catalog, request));
+    },
+
+    async resolveEnsure(request: RestoreRequest): Promise<EnsurePlan> {
+      return await asStep(() => resolveEnsure(catalog, request));
+    },
+
+    async enterRestore({ plan, request }: { plan: RestorePlan; request: RestoreRequest }): Promise<void> {
+      await asStep(() => enterRestore(catalog, plan, request));
+    },
+
+    async finishRestore({ restoreId, end }: { restoreId: string; end: RestoreEnd }): Promise<void> {
+      await asStep(() => finishRestore(catalog, restoreId, end));
+    },
+
+    /** How many restores of this environment failed one after the other. */
+    async countFailures({ environment }: { environment: string }): Promise<number> {
+      return await asStep(() => consecutiveFailures(catalog, environment));
+    },
+
+    async resolveRoutine(request: { routine: string; startedAt: string }): Promise<RoutinePlan> {
+      return await asStep(() => resolveRoutine(catalog, request));
+    },
+  };
+}

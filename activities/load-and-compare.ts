@@ -1,0 +1,148 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Manifest } from '../catalog/manifest.ts';
+import { CofreError } from '../errors/error.ts';
+import { withClient } from '../postgres/connect.ts';
+import { listArchive, readLegacyFacts } from '../sources/postgres/archive-sql.ts';
+import { findClients } from '../sources/postgres/clients.ts';
+import { compareWithManifest } from '../sources/postgres/compare.ts';
+import { createDatabase, discardLoad, extensionSchemas } from '../sources/postgres/create-database.ts';
+import { readServerFacts } from '../sources/postgres/facts.ts';
+import { loadDatabase } from '../sources/postgres/load.ts';
+import type { OpenArchive } from '../sources/postgres/open-archive.ts';
+import type { ExtensionWanted, Replacement, RestoreTarget } from '../sources/postgres/restore-target.ts';
+import { createRestoreLogin, ensureRoles } from '../sources/postgres/roles.ts';
+import { planEntries, type RestorePlan as EntryPlan } from '../sources/postgres/table-of-contents.ts';
+import type { HostDependencies } from './backup.ts';
+import type { RestorePlan } from './plans.ts';
+import { extensionsOf, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
+import type { FetchedArchive, LoadReport } from './restore.ts';
+import { readIfThere, type Spool } from './spool.ts';
+import type { Step } from './step.ts';
+
+/**
+ * The whole way from an unpacked archive to a database that has been compared: roles, a new and closed database,
+ * extensions, load, comparison. After a failure nothing of it is left; after a kill the next attempt starts anew.
+ */
+export async function loadAndCompare(
+  { catalog, spool, stallMs }: HostDependencies,
+  plan: RestorePlan,
+  attempt: string,
+  { signal, report }: Step,
+): Promise<LoadReport> {
+  const startedAt = Date.now();
+  const id = shortId(plan);
+  const target = await targetOf(plan);
+  const manifest = await manifestOf(catalog, plan);
+  const server = await withClient(target.admin, readServerFacts);
+  const { pgRestore } = await findClients(server.versionNumber);
+  await mkdir(spool.scratch, { recursive: true, mode: 0o700 });
+  const archive = await archiveOf(spool, plan, attempt);
+  const contents = await readContents({ plan, manifest, archive, pgRestore, scratch: spool.scratch, signal, target });
+  const roles = await ensureRoles(target, manifest?.database ?? null);
+  const login = await createRestoreLogin(target.admin, id);
+  let replacement: Replacement | undefined;
+  try {
+    replacement = await createDatabase(target, {
+      id,
+      shape: manifest?.database ?? null,
+      extensions: contents.extensions,
+    });
+    await loadDatabase({
+      target,
+      id,
+      replacement,
+      login,
+      pgRestore,
+      archive,
+      plan: contents.entries,
+      facts: manifest?.database ?? null,
+      jobs: plan.jobs,
+      scratch: spool.scratch,
+      records: spool.records,
+      stallMs,
+      signal,
+      onProgress: ({ phase, bytes }) =>
+        report({
+          doing: `load: ${phase}`,
+          bytes,
+          ...(manifest === null ? {} : { ofBytes: manifest.database.sizeBytes }),
+        }),
+    });
+    report({ doing: 'compare' });
+    signal.throwIfAborted();
+    const comparison = await compareWithManifest(
+      target,
+      replacement,
+      manifest?.content ?? null,
+      manifest?.database ?? null,
+    );
+    return {
+      ...replacement,
+      rows: comparison.rows,
+      tables: comparison.tables,
+      compared: comparison.compared
+        ? 'compared with the manifest: equal'
+        : 'counted; there is no manifest to compare with',
+      warnings: roles.leftOut.map(
+        ({ role, member }) =>
+          `${member} was not made a member of ${role}: it would give more than an application's rights`,
+      ),
+      tookMs: Date.now() - startedAt,
+    };
+  } catch (error) {
+    // Only what this attempt made: a frozen one that wakes up must not take its successor's database away.
+    await discardLoad(target, { id, made: { login, replacement } });
+    throw error;
+  }
+}
+
+/** What the fetch unpacked. @throws CofreError `host-unavailable` when it is not there any more. */
+async function archiveOf(spool: Spool, plan: RestorePlan, attempt: string): Promise<OpenArchive> {
+  if (plan.source.type === 'empty') return { path: '', format: 'custom' };
+  const bytes = await readIfThere(join(spool.folder(plan.environment.id, plan.restoreId, attempt), 'fetched.json'));
+  if (bytes === undefined) {
+    throw new CofreError('host-unavailable', `the fetched files of ${plan.restoreId} are gone from the spool`, {
+      hint: 'look what empties the spool, then restore again',
+    });
+  }
+  return (JSON.parse(bytes.toString('utf8')) as FetchedArchive).archive;
+}
+
+interface Contents {
+  readonly entries: EntryPlan;
+  readonly extensions: readonly ExtensionWanted[];
+}
+
+/** Who restores what. @throws CofreError `privileged-objects` before anything is made. */
+async function readContents(request: {
+  plan: RestorePlan;
+  manifest: Manifest | null;
+  archive: OpenArchive;
+  pgRestore: string;
+  scratch: string;
+  signal: AbortSignal;
+  target: RestoreTarget;
+}): Promise<Contents> {
+  const { plan, manifest, archive, pgRestore, scratch, signal } = request;
+  if (plan.source.type === 'empty') {
+    const nothing: EntryPlan = { skipped: [], preData: [], data: [], postData: [], postDataAdmin: [], acl: [] };
+    return { entries: nothing, extensions: extensionsOf(plan, null) };
+  }
+  const { entries } = await listArchive(pgRestore, archive, {
+    signal,
+    knownRoles: manifest?.database.roles.map(({ name }) => name) ?? [plan.owner],
+  });
+  const legacy = manifest === null ? await readLegacyFacts(pgRestore, archive, entries, scratch, { signal }) : null;
+  const extensions = manifest?.database.extensions ?? withLanguage(legacy?.extensions ?? []);
+  return {
+    extensions,
+    entries: planEntries(entries, {
+      extensionSchemas: extensionSchemas(extensions),
+      privileged: manifest?.database.privileged ?? legacy?.privileged ?? [],
+      trusted: plan.trusted,
+      legacy: manifest === null,
+    }),
+  };
+}

@@ -1,0 +1,99 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { MANIFEST_FORMAT, type Manifest } from '../catalog/manifest.ts';
+import { CofreError, nativeCode } from '../errors/error.ts';
+import type { DumpResult } from '../sources/postgres/dump.ts';
+import { VERSION } from '../version.ts';
+import type { ArchiveReport, DumpReport } from './backup.ts';
+import type { BackupPlan } from './plans.ts';
+import { readIfThere, type Spool } from './spool.ts';
+
+/** What `dump.json` says: the file that makes an attempt's folder a finished dump, written last. */
+export interface FinishedDump {
+  readonly result: DumpResult;
+  readonly report: DumpReport;
+}
+
+/** The finished dump of an earlier attempt, if there is one. */
+export async function finishedDump(spool: Spool, plan: BackupPlan): Promise<DumpReport | undefined> {
+  for (const attempt of await spool.entries(plan.environment.id, plan.backupId)) {
+    const bytes = await readIfThere(join(spool.folder(plan.environment.id, plan.backupId, attempt), 'dump.json'));
+    if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FinishedDump).report;
+  }
+  return undefined;
+}
+
+/** @throws CofreError `host-unavailable` when the folder is not there any more. */
+export async function readDump(directory: string, plan: BackupPlan): Promise<FinishedDump> {
+  return JSON.parse((await readLocal(join(directory, 'dump.json'), plan)).toString('utf8')) as FinishedDump;
+}
+
+/** A small file of the attempt. @throws CofreError `host-unavailable` when it is not there any more. */
+export async function readLocal(path: string, plan: BackupPlan): Promise<Buffer> {
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) throw goneError(plan);
+  return bytes;
+}
+
+/** @throws CofreError `host-unavailable` when the file is not there any more. */
+export async function requireLocal(path: string, plan: BackupPlan): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    throw nativeCode(error) === 'ENOENT' ? goneError(plan) : error;
+  }
+}
+
+/** As if the host were lost: what it had is gone, so the run begins again at the dump, elsewhere if it can. */
+function goneError(plan: BackupPlan): CofreError {
+  return new CofreError('host-unavailable', `the local files of ${plan.backupId} are gone from the spool`, {
+    hint: 'look what empties the spool, then start the backup again',
+  });
+}
+
+/** What the workflow is told of a dump: it lies in the history, so enough to act on, not a flood. */
+export function toReport(attempt: string, { content, warnings }: DumpResult, tookMs: number): DumpReport {
+  return {
+    attempt,
+    rows: content.rows,
+    tables: content.tables.length,
+    rawBytes: content.rawBytes,
+    warnings: warnings.slice(0, 10).map((line) => line.slice(0, 300)),
+    tookMs,
+  };
+}
+
+export function buildManifest(
+  plan: BackupPlan,
+  attempt: string,
+  host: string,
+  dump: DumpResult,
+  archive: { file: string; sizeBytes: number; sha256: string },
+): Manifest {
+  return {
+    format: MANIFEST_FORMAT,
+    backupId: plan.backupId,
+    attempt,
+    environment: plan.environment,
+    kind: 'database',
+    mode: 'full',
+    pipeline: plan.pipeline,
+    host,
+    configVersion: plan.configVersion,
+    startedAt: plan.startedAt,
+    snapshotAt: dump.snapshotAt,
+    finishedAt: new Date().toISOString(),
+    tools: { cofre: VERSION, ...dump.tools },
+    server: dump.server,
+    database: dump.database,
+    content: dump.content,
+    objects: [{ key: `${attempt}/${archive.file}`, sizeBytes: archive.sizeBytes, sha256: archive.sha256 }],
+  };
+}
+
+export function archiveOf(manifest: Manifest): ArchiveReport {
+  const [object] = manifest.objects;
+  if (object === undefined) throw new CofreError('bad-content', `the manifest of ${manifest.backupId} names no object`);
+  return object;
+}

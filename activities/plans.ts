@@ -1,0 +1,97 @@
+import type { Pipeline } from '../catalog/manifest.ts';
+import type { DestinationConfig, ServerConfig } from '../config/schema.ts';
+
+/**
+ * What one run needs, resolved once from the configuration that is current when it starts, so that its steps and hosts
+ * cannot disagree about it. It lies in Temporal's history: references to secrets, never their values.
+ */
+interface RunPlan {
+  readonly configVersion: number;
+  readonly environment: {
+    readonly id: string;
+    readonly stage: string;
+    readonly customer: string;
+    readonly name?: string;
+  };
+  /** The hosts that may do it, in order of preference. */
+  readonly hosts: readonly string[];
+  readonly server: { readonly name: string } & Pick<
+    ServerConfig,
+    'host' | 'port' | 'tls' | 'backup' | 'admin' | 'maintenanceDatabase'
+  >;
+  readonly database: string;
+  readonly jobs: number;
+}
+
+export interface NamedDestination {
+  readonly name: string;
+  readonly config: DestinationConfig;
+}
+
+export interface BackupPlan extends RunPlan {
+  readonly backupId: string;
+  readonly startedAt: string;
+  readonly pipeline: Pipeline;
+  readonly destinations: readonly NamedDestination[];
+  /** How many verified copies make the backup complete. */
+  readonly complete: number;
+  /** ISO time by which the run closes, whatever is still missing. */
+  readonly endsAt: string;
+  /** Of the newest verified backup of this environment; null if there is none. */
+  readonly lastSizes: { readonly rawBytes: number; readonly sizeBytes: number } | null;
+}
+
+export interface RestorePlan extends RunPlan {
+  readonly restoreId: string;
+  readonly owner: string;
+  /** The application's logins: names, and references to their passwords. */
+  readonly roles: readonly { readonly name: string; readonly password: string }[];
+  readonly trusted: boolean;
+  /** For an empty database: the extensions to make. */
+  readonly extensions: readonly string[];
+  readonly source: RestoreSource;
+  readonly keepOldDatabaseFor: string;
+  readonly endsAt: string;
+}
+
+/** A backup and the copies to read it from, best first; or a dump that another job made, by path. */
+export type RestoreSource =
+  | {
+      readonly type: 'backup';
+      readonly backupId: string;
+      /** When its data were taken. */
+      readonly snapshotAt: string;
+      readonly pipeline: Pipeline;
+      readonly rawBytes: number;
+      readonly sizeBytes: number;
+      readonly copies: readonly { readonly destination: NamedDestination; readonly sha256: string }[];
+      /** Newer backups that were not taken, and why. */
+      readonly passedOver: readonly { readonly backupId: string; readonly why: string }[];
+    }
+  | { readonly type: 'file'; readonly path: string }
+  /** Nothing to restore: users, database and extensions are made. */
+  | { readonly type: 'empty' };
+
+/** What `ensureDatabase` would do if the database does not exist. */
+export interface EnsurePlan {
+  /** Without a source yet; `choice` is to be put in. */
+  readonly plan: RestorePlan;
+  readonly choice: RestoreSource | null;
+  /** Why this must not be restored unattended; null if it may. */
+  readonly refusal: { readonly code: string; readonly message: string; readonly hint: string } | null;
+}
+
+export interface RoutinePlan {
+  readonly configVersion: number;
+  readonly environments: readonly { readonly environment: string; readonly server: string }[];
+  readonly atOnce: number;
+  /** For each server, how many of its environments at once. */
+  readonly atOnceByServer: Readonly<Record<string, number>>;
+  /** ISO time after which nothing more is started; null if there is no such time. */
+  readonly until: string | null;
+}
+
+/** Whether a host can reach a destination. Pure, because workflows decide by it too. */
+export function sees(host: string, destination: DestinationConfig): boolean {
+  return destination.shared === true || (destination.hosts?.includes(host) ?? false);
+}

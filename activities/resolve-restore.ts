@@ -1,0 +1,178 @@
+import { getBackup } from '../catalog/backup-list.ts';
+import { getManifest } from '../catalog/manifests.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { startRestore } from '../catalog/restores.ts';
+import { latestVerifiedBackup } from '../catalog/verified-backup.ts';
+import { durationMs } from '../config/duration.ts';
+import type { AppliedConfig } from '../config/schema.ts';
+import { CofreError } from '../errors/error.ts';
+import { hostsOf, readApplied, resolveEnvironment, type Applied, type ResolvedEnvironment } from './applied.ts';
+import { sees, type EnsurePlan, type RestorePlan, type RestoreSource } from './plans.ts';
+import { serverReference } from './resolve-backup.ts';
+
+export interface RestoreRequest {
+  readonly restoreId: string;
+  readonly to: string;
+  readonly backup?: string;
+  readonly file?: string;
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly requestedBy?: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly startedAt: string;
+}
+
+/** A restore may take long, but not for ever. */
+const RESTORE_ENDS_WITHIN_MS = 20 * 3_600_000;
+
+/**
+ * Resolves a restore from the configuration that is current now.
+ * @throws CofreError `refused` for a backup of another environment.
+ */
+export async function resolveRestore(catalog: Catalog, request: RestoreRequest): Promise<RestorePlan> {
+  const applied = await readApplied(catalog);
+  const target = resolveEnvironment(applied.config, request.to);
+  if (request.file !== undefined) return planFor(applied, target, request, { type: 'file', path: request.file });
+  const backup = await getBackup(catalog, request.backup ?? '');
+  if (backup.environment !== target.id) throw otherEnvironment(backup.environment, target.id);
+  const source = await backupSource(catalog, applied.config, backup.id, []);
+  return planFor(applied, target, request, source);
+}
+
+/** What would be restored if the environment's database did not exist. Decides nothing: the database is asked first. */
+export async function resolveEnsure(
+  catalog: Catalog,
+  request: Omit<RestoreRequest, 'backup' | 'file'>,
+): Promise<EnsurePlan> {
+  const applied = await readApplied(catalog);
+  const target = resolveEnvironment(applied.config, request.to);
+  const plan = planFor(applied, target, request, { type: 'empty' });
+  if (target.environment.stage !== 'production') {
+    return {
+      plan,
+      choice: null,
+      refusal: refusalOf(otherEnvironment(target.environment.productionOf ?? 'production', target.id)),
+    };
+  }
+  const { backup, passedOver } = await latestVerifiedBackup(catalog, target.id);
+  if (backup === undefined) return { plan, choice: null, refusal: null };
+  const choice = await backupSource(catalog, applied.config, backup.id, passedOver);
+  return { plan, choice, refusal: refusalForAge(target, choice) };
+}
+
+/** Enters the restore in the catalog; again for the same restore is fine. */
+export async function enterRestore(catalog: Catalog, plan: RestorePlan, request: RestoreRequest): Promise<void> {
+  await startRestore(catalog, {
+    id: plan.restoreId,
+    environment: plan.environment.id,
+    fromEnvironment: plan.environment.id,
+    backupId: plan.source.type === 'backup' ? plan.source.backupId : undefined,
+    filePath: plan.source.type === 'file' ? plan.source.path : undefined,
+    workflowId: request.workflowId,
+    runId: request.runId,
+    startedAt: request.startedAt,
+    requestedBy: request.requestedBy ?? 'unknown (started without the command line)',
+    reason: request.reason,
+    ticket: request.ticket,
+  });
+}
+
+function planFor(
+  applied: Applied,
+  target: ResolvedEnvironment,
+  request: { restoreId: string; startedAt: string },
+  source: RestoreSource,
+): RestorePlan {
+  const { environment, policy, server, serverName } = target;
+  const { database } = environment;
+  const hosts = hostsOf(applied.config, environment).filter(
+    (host) => source.type !== 'backup' || source.copies.some(({ destination }) => sees(host, destination.config)),
+  );
+  return {
+    restoreId: request.restoreId,
+    configVersion: applied.version,
+    environment: {
+      id: target.id,
+      stage: environment.stage,
+      customer: environment.customer,
+      ...(environment.name === undefined ? {} : { name: environment.name }),
+    },
+    hosts,
+    server: serverReference(serverName, server),
+    database: database.name,
+    jobs: policy.jobs,
+    owner: database.owner,
+    roles: Object.entries(database.roles).map(([name, { password }]) => ({ name, password })),
+    trusted: database.trusted,
+    extensions: database.extensions,
+    source,
+    keepOldDatabaseFor: policy.keepOldDatabaseFor,
+    endsAt: new Date(Date.parse(request.startedAt) + RESTORE_ENDS_WITHIN_MS).toISOString(),
+  };
+}
+
+async function backupSource(
+  catalog: Catalog,
+  config: AppliedConfig,
+  backupId: string,
+  passedOver: readonly { backupId: string; why: string }[],
+): Promise<Extract<RestoreSource, { type: 'backup' }>> {
+  const backup = await getBackup(catalog, backupId);
+  const verified = backup.copies.filter((copy) => copy.state === 'verified');
+  const copies = verified.flatMap((copy) => {
+    const destination = config.destinations[copy.destination];
+    return destination === undefined || copy.sha256 === null
+      ? []
+      : [{ destination: { name: copy.destination, config: destination }, sha256: copy.sha256 }];
+  });
+  if (copies.length === 0) {
+    throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {
+      hint: `cofre show ${backupId} shows its copies`,
+    });
+  }
+  const manifest = await getManifest(catalog, backupId);
+  return {
+    type: 'backup',
+    backupId,
+    snapshotAt: manifest.snapshotAt,
+    pipeline: manifest.pipeline,
+    rawBytes: manifest.content.rawBytes,
+    sizeBytes: manifest.objects.reduce((sum, object) => sum + object.sizeBytes, 0),
+    copies,
+    passedOver,
+  };
+}
+
+/** What is said to a restore of one environment's data into another. */
+export function otherEnvironment(from: string, to: string): CofreError {
+  return new CofreError(
+    'refused',
+    `data of ${from} do not go into ${to} without a request and an approval, which this version of Cofre does not have`,
+    {
+      hint: `restore a backup of ${to} itself: cofre restore --from ${to} --latest --to ${to}`,
+    },
+  );
+}
+
+function refusalForAge(
+  { id, policy }: ResolvedEnvironment,
+  source: Extract<RestoreSource, { type: 'backup' }>,
+): EnsurePlan['refusal'] {
+  const { maxAge } = policy.ensure;
+  const ageMs = Date.now() - Date.parse(source.snapshotAt);
+  if (maxAge === undefined || ageMs <= durationMs(maxAge)) return null;
+  return refusalOf(
+    new CofreError(
+      'backup-too-old',
+      `the newest verified backup of ${id} is from ${source.snapshotAt}, older than ensure.maxAge (${maxAge})`,
+      {
+        hint: `if it is right all the same: cofre restore --from ${id} --backup ${source.backupId} --to ${id}`,
+      },
+    ),
+  );
+}
+
+function refusalOf(error: CofreError): NonNullable<EnsurePlan['refusal']> {
+  return { code: error.code, message: error.message, hint: error.hint ?? '' };
+}

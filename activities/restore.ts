@@ -1,0 +1,199 @@
+import { randomBytes } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { readServerFacts } from '../sources/postgres/facts.ts';
+import { withClient } from '../postgres/connect.ts';
+import { checkTarget } from '../sources/postgres/check-target.ts';
+import { discardLoad } from '../sources/postgres/create-database.ts';
+import { dropDatabase } from '../sources/postgres/drop-database.ts';
+import { openArchive, type OpenArchive } from '../sources/postgres/open-archive.ts';
+import { oldName } from '../sources/postgres/restore-target.ts';
+import { swapDatabases } from '../sources/postgres/swap.ts';
+import type { HostDependencies } from './backup.ts';
+import { fetchObject } from './fetch.ts';
+import { loadAndCompare } from './load-and-compare.ts';
+import type { RestorePlan } from './plans.ts';
+import {
+  extensionsOf,
+  formatOf,
+  manifestOf,
+  neededSpoolBytes,
+  rememberServer,
+  requireKnownServer,
+  shortId,
+  targetOf,
+} from './restore-target.ts';
+import { readIfThere, writeJsonFile } from './spool.ts';
+import { asStep } from './step.ts';
+
+export interface RestoreCheck {
+  /** OID of the database that would be replaced; null: there is none. */
+  readonly liveOid: number | null;
+  readonly serverVersion: string;
+  /** Another server than the last one, and an empty one. */
+  readonly newServer: boolean;
+  readonly rolesToCreate: readonly string[];
+  readonly extensions: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface FetchReport {
+  readonly attempt: string;
+  readonly bytes: number;
+  readonly from: string;
+}
+
+/** What `fetched.json` says. */
+export interface FetchedArchive {
+  readonly report: FetchReport;
+  readonly archive: OpenArchive;
+}
+
+export interface LoadReport {
+  readonly name: string;
+  readonly oid: number;
+  readonly rows: number;
+  readonly tables: number;
+  /** In words: what it was compared with. */
+  readonly compared: string;
+  readonly warnings: readonly string[];
+  readonly tookMs: number;
+}
+
+export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
+
+/** The steps of a restore on one host. Each may be killed at any instant and run again. */
+export function createRestoreActivities(dependencies: HostDependencies) {
+  const { host, spool, catalog } = dependencies;
+
+  return {
+    /** Finds, changing nothing, what a restore will meet on the server and in the spool. */
+    async checkRestore({ plan }: { plan: RestorePlan }): Promise<RestoreCheck> {
+      return await asStep(async () => {
+        const manifest = await manifestOf(catalog, plan);
+        const report = await checkTarget(await targetOf(plan), {
+          facts: manifest?.database ?? null,
+          serverVersionNumber: manifest?.server.versionNumber ?? null,
+          extensions: extensionsOf(plan, manifest),
+        });
+        const { newServer } = await requireKnownServer(catalog, plan, report);
+        await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
+        return {
+          liveOid: report.live?.oid ?? null,
+          serverVersion: report.server.version,
+          newServer,
+          rolesToCreate: report.roles.toCreate,
+          extensions: report.extensions.map(({ name, version }) => `${name} ${version}`),
+          warnings: [
+            ...report.warnings,
+            ...report.roles.different.map(
+              ({ name, differences }) => `the role ${name} exists and stays as it is: ${differences.join(', ')}`,
+            ),
+          ],
+        };
+      });
+    },
+
+    /** Brings the archive into the spool, checks its hash and unpacks it. */
+    async fetchBackup({ plan }: { plan: RestorePlan }): Promise<FetchReport> {
+      return await asStep(async ({ signal, report, attempt: tries }) => {
+        const { source } = plan;
+        if (source.type === 'empty') return { attempt: 'none', bytes: 0, from: 'nowhere' };
+        const { id } = plan.environment;
+        for (const done of await spool.entries(id, plan.restoreId)) {
+          const bytes = await readIfThere(join(spool.folder(id, plan.restoreId, done), 'fetched.json'));
+          if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FetchedArchive).report;
+          await spool.remove(id, plan.restoreId, done);
+        }
+        const attempt = `f${tries}-${randomBytes(4).toString('hex')}`;
+        const folder = await spool.create(id, plan.restoreId, attempt);
+        try {
+          const manifest = await manifestOf(catalog, plan);
+          const fetched = join(folder, 'archive');
+          const file = source.type === 'file' ? source.path : fetched;
+          let from = file;
+          if (source.type === 'backup' && manifest !== null) {
+            const onProgress = (name: string, bytes: number): void =>
+              report({ doing: `fetch from ${name}`, bytes, ofBytes: source.sizeBytes });
+            from = await fetchObject({ host, environment: id, source, manifest, file, signal, onProgress });
+          }
+          const { size: bytes } = await stat(file);
+          const rawBytes = source.type === 'backup' ? source.rawBytes : undefined;
+          const archiveOpen = await openArchive({
+            file,
+            format: formatOf(plan),
+            directory: join(folder, 'open'),
+            jobs: plan.jobs,
+            signal,
+            records: spool.records,
+            onProgress: (done) =>
+              report({ doing: 'unpack', bytes: done, ...(rawBytes === undefined ? {} : { ofBytes: rawBytes }) }),
+          });
+          // Only ours: a dump by path belongs to whoever made it.
+          await rm(fetched, { force: true });
+          const fetchedArchive: FetchedArchive = { report: { attempt, bytes, from }, archive: archiveOpen };
+          // The file that makes the attempt a finished fetch is written last.
+          await writeJsonFile(join(folder, 'fetched.json'), JSON.stringify(fetchedArchive));
+          return fetchedArchive.report;
+        } catch (error) {
+          await spool.remove(id, plan.restoreId, attempt);
+          throw error;
+        }
+      });
+    },
+
+    /** Loads into a new, closed database under a temporary name and compares it with the manifest. */
+    async loadDatabase({ plan, attempt }: { plan: RestorePlan; attempt: string }): Promise<LoadReport> {
+      return await asStep((step) => loadAndCompare(dependencies, plan, attempt, step));
+    },
+
+    /** Puts the loaded database in the place of the live one, in one transaction. */
+    async swapDatabase({
+      plan,
+      loaded,
+      liveOid,
+    }: {
+      plan: RestorePlan;
+      loaded: LoadReport;
+      liveOid: number | null;
+    }): Promise<{
+      oldDatabase: { name: string; oid: number } | null;
+    }> {
+      return await asStep(async () => {
+        const target = await targetOf(plan);
+        const manifest = await manifestOf(catalog, plan);
+        const kept = oldName(plan.database, shortId(plan));
+        await swapDatabases({
+          admin: target.admin,
+          live: plan.database,
+          liveOid,
+          replacement: loaded.name,
+          replacementOid: loaded.oid,
+          oldName: kept,
+          owner: plan.owner,
+          privileges: manifest?.database.privileges ?? null,
+          comment: manifest?.database.comment ?? null,
+        });
+        await rememberServer(catalog, plan, await withClient(target.admin, readServerFacts));
+        return { oldDatabase: liveOid === null ? null : { name: kept, oid: liveOid } };
+      });
+    },
+
+    /** Removes what only the restore needed; with `discard`, also the database that it had begun. */
+    async cleanRestore({ plan, discard }: { plan: RestorePlan; discard: boolean }): Promise<void> {
+      await asStep(async () => {
+        if (discard) await discardLoad(await targetOf(plan), { id: shortId(plan) });
+        await spool.remove(plan.environment.id, plan.restoreId);
+      });
+    },
+
+    /** Drops a database that a restore replaced, if it is still that very one. */
+    async dropDatabase({ plan, database, oid }: { plan: RestorePlan; database: string; oid: number }): Promise<void> {
+      await asStep(async () => {
+        const { admin } = await targetOf(plan);
+        await dropDatabase({ admin, name: database, oid });
+      });
+    },
+  };
+}

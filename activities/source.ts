@@ -1,0 +1,64 @@
+import { recordServer } from '../catalog/servers.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { ServerFacts } from '../catalog/manifest.ts';
+import { resolveSecret } from '../config/secret.ts';
+import { withDestination } from '../destinations/open.ts';
+import { CofreError } from '../errors/error.ts';
+import type { PostgresTarget } from '../postgres/connect.ts';
+import type { BackupPlan, NamedDestination } from './plans.ts';
+
+/** The database as the backup role reaches it; the secret is read here, on the host that needs it. */
+export async function sourceOf({ server, database }: BackupPlan): Promise<PostgresTarget> {
+  const { host, port, tls, backup } = server;
+  return { host, port, tls, user: backup.user, password: await resolveSecret(backup.password), database };
+}
+
+/** A dump of the wrong server would pass every later check, so a change of server needs a person's word. */
+export async function requireSameServer(
+  catalog: Catalog,
+  plan: Pick<BackupPlan, 'environment' | 'server'>,
+  server: ServerFacts,
+): Promise<void> {
+  const { id } = plan.environment;
+  const recorded = await recordServer(catalog, id, {
+    systemIdentifier: server.systemIdentifier,
+    server: plan.server.name,
+    version: server.version,
+  });
+  if (recorded.systemIdentifier === server.systemIdentifier) return;
+  throw new CofreError(
+    'server-changed',
+    `${plan.server.host}:${plan.server.port} is not the server on which ${id} was last seen (system identifier ${server.systemIdentifier}, recorded ${recorded.systemIdentifier})`,
+    { hint: `if the database moved on purpose: cofre accept ${id}` },
+  );
+}
+
+/** Reserve for growth since the last backup and for what an estimate misses. */
+const MARGIN = 1.2;
+/** Of the raw size, where no backup tells better: ordinary business data compress to a fifth. */
+const COMPRESSED_SHARE = 0.5;
+
+/** How much of the spool a dump will take. */
+export function neededBytes(plan: BackupPlan, rawBytes: number): number {
+  if (plan.pipeline === 'staged') return rawBytes * MARGIN;
+  return (plan.lastSizes === null ? rawBytes * COMPRESSED_SHARE : plan.lastSizes.sizeBytes) * MARGIN;
+}
+
+/** A dump that no destination can take need not be made. @throws what the first destination said. */
+export async function requireOneDestination(destinations: readonly NamedDestination[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const { name, config } of destinations) {
+    try {
+      await withDestination(name, config, (place) => place.stat('cofre.json').catch(ignoreNotFound));
+      return;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw failures[0];
+}
+
+function ignoreNotFound(error: unknown): undefined {
+  if (error instanceof CofreError && error.code === 'not-found') return undefined;
+  throw error;
+}

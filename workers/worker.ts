@@ -1,0 +1,145 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+
+import { createBackupActivities } from '../activities/backup.ts';
+import { createControlActivities } from '../activities/control.ts';
+import { createRestoreActivities } from '../activities/restore.ts';
+import { Spool } from '../activities/spool.ts';
+import { readApplied } from '../activities/applied.ts';
+import { openCatalog, type Catalog } from '../catalog/open.ts';
+import type { ConnectionConfig } from '../config/schema.ts';
+import { resolveSecret } from '../config/secret.ts';
+import { CofreError, messageOf } from '../errors/error.ts';
+import { endRecordedGroups } from '../processes/group-records.ts';
+import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
+import { temporalLogger } from './log.ts';
+
+export interface WorkerOptions {
+  readonly connection: ConnectionConfig;
+  /** Which of `hosts:` this machine is; without one the worker only runs workflows and their bookkeeping. */
+  readonly host: string | undefined;
+  readonly log: Logger;
+  /** A tool whose bytes do not move for so long is ended and tried again. */
+  readonly stallMs?: number;
+}
+
+export interface RunningWorker {
+  /** Settles when the worker has stopped; rejects if it failed. */
+  readonly stopped: Promise<void>;
+  /** Stops taking work, ends what runs here (it goes on after the next start) and closes everything. */
+  stop(): void;
+}
+
+const STALL_MS = 5 * 60_000;
+const LIGHT_STEPS_AT_ONCE = 8;
+const CONTROL_STEPS_AT_ONCE = 16;
+
+const BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
+
+/** The one place where everything is put together: connections, activities, and the queues they are polled from. */
+export async function startWorker({
+  connection,
+  host,
+  log,
+  stallMs = STALL_MS,
+}: WorkerOptions): Promise<RunningWorker> {
+  Runtime.install({ logger: temporalLogger(log), shutdownSignals: [] });
+  const catalog = await openCatalogOf(connection);
+  let temporal: NativeConnection | undefined;
+  try {
+    const spool = host === undefined ? undefined : await openSpool(catalog, host, log);
+    temporal = await connectTemporal(connection);
+    const common = {
+      connection: temporal,
+      namespace: connection.temporal.namespace,
+      // A cancel reaches a step with the answer to its beat, so beats must not be held back for long.
+      maxHeartbeatThrottleInterval: '2s',
+      shutdownGraceTime: '1s',
+      shutdownForceTime: '30s',
+    } as const;
+    const workers = [
+      await Worker.create({
+        ...common,
+        taskQueue: CONTROL_QUEUE,
+        workflowBundle: { codePath: BUNDLE },
+        activities: createControlActivities({ catalog }),
+        maxConcurrentActivityTaskExecutions: CONTROL_STEPS_AT_ONCE,
+      }),
+    ];
+    if (host !== undefined && spool !== undefined) {
+      const dependencies = { host, spool: spool.spool, catalog, stallMs };
+      const activities = { ...createBackupActivities(dependencies), ...createRestoreActivities(dependencies) };
+      const atOnce = { heavy: spool.heavy, light: LIGHT_STEPS_AT_ONCE };
+      for (const weight of ['heavy', 'light'] as const) {
+        workers.push(
+          await Worker.create({
+            ...common,
+            taskQueue: hostQueue(host, weight),
+            activities,
+            maxConcurrentActivityTaskExecutions: atOnce[weight],
+          }),
+        );
+      }
+    }
+    log.info({ host, queues: workers.map(({ options }) => options.taskQueue) }, 'the worker takes work');
+    return run(workers, temporal, catalog);
+  } catch (error) {
+    await temporal?.close();
+    await catalog.close();
+    throw error;
+  }
+}
+
+function run(workers: readonly Worker[], temporal: NativeConnection, catalog: Catalog): RunningWorker {
+  const stop = (): void => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  // One that fails takes the others with it: half a worker would look alive and do nothing.
+  const runs = workers.map((worker) => worker.run().finally(stop));
+  const stopped = Promise.allSettled(runs).then(async (ends) => {
+    await temporal.close();
+    await catalog.close();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  });
+  return { stopped, stop };
+}
+
+async function openCatalogOf({ catalog }: ConnectionConfig): Promise<Catalog> {
+  const { host, port, tls, user, database } = catalog;
+  return await openCatalog({ host, port, tls, user, database, password: await resolveSecret(catalog.password) });
+}
+
+async function connectTemporal({ temporal }: ConnectionConfig): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect({ address: temporal.address });
+  } catch (cause) {
+    throw new CofreError(
+      'temporal-unavailable',
+      `Temporal at ${temporal.address} cannot be reached: ${messageOf(cause)}`,
+      {
+        cause,
+        hint: 'start it, or correct temporal.address',
+      },
+    );
+  }
+}
+
+/** Makes the spool ready and ends what a predecessor that was killed left running. */
+async function openSpool(catalog: Catalog, host: string, log: Logger): Promise<{ spool: Spool; heavy: number }> {
+  const { config } = await readApplied(catalog);
+  const settings = config.hosts[host];
+  if (settings === undefined) {
+    throw new CofreError('not-known', `there is no host "${host}" in the applied configuration`, {
+      hint: `known: ${Object.keys(config.hosts).join(', ')}; say which with --host or host:`,
+    });
+  }
+  const spool = new Spool(settings.spool, settings.keepFree);
+  await mkdir(spool.path, { recursive: true, mode: 0o700 });
+  const ended = endRecordedGroups(spool.records);
+  if (ended > 0) log.warn({ ended }, 'ended tools that an earlier worker had left running');
+  await rm(spool.scratch, { recursive: true, force: true });
+  return { spool, heavy: settings.heavy };
+}

@@ -1,0 +1,171 @@
+import { CancellationScope, isCancellation, uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+
+import type { DumpReport } from '../activities/backup.ts';
+import type { BackupPlan } from '../activities/plans.ts';
+import { newBackupId } from '../catalog/backup-id.ts';
+import { describeBackup, type BackupProgress } from './backup-text.ts';
+import { copyTo, type CopyOutcome } from './copy-to.ts';
+import { failRun, reasonOf } from './failure.ts';
+import { checkInput, type BackupInput } from './inputs.ts';
+import { alone } from './lock.ts';
+import { chooseHost, onHost } from './on-host.ts';
+import { showPhase } from './phase.ts';
+import { searchAttributes } from './search-attributes.ts';
+import { control, heavy, light, probe } from './steps.ts';
+import { waitingForRoom } from './waits.ts';
+
+export interface BackupResult {
+  readonly backupId: string;
+  readonly environment: string;
+  /** `incomplete`: at least one verified copy, but fewer than the policy wants. */
+  readonly state: 'complete' | 'incomplete';
+  readonly host: string;
+  readonly rows: number;
+  readonly rawBytes: number;
+  readonly sizeBytes: number;
+  readonly copies: readonly CopyOutcome[];
+}
+
+const HOSTS_TRIED = 3;
+
+/** Backs up the database of one environment: dump, compress, then for each destination upload and verify. */
+export async function backupDatabase(input: BackupInput): Promise<BackupResult> {
+  checkInput(
+    'backupDatabase',
+    input,
+    { environment: 'text', 'to?': 'texts', 'routine?': 'text', 'endsAt?': 'text' },
+    '{"environment": "acme-prod"}',
+  );
+  const { workflowId, firstExecutionRunId: runId } = workflowInfo();
+  const startedAt = new Date(Date.now());
+  const backupId = newBackupId(startedAt, uuid4());
+  upsertSearchAttributes([
+    { key: searchAttributes.environment, value: input.environment },
+    { key: searchAttributes.kind, value: 'database' },
+    { key: searchAttributes.backupId, value: backupId },
+    { key: searchAttributes.routine, value: input.routine ?? null },
+  ]);
+
+  const plan = await control.resolveBackup({
+    ...input,
+    backupId,
+    workflowId,
+    runId,
+    startedAt: startedAt.toISOString(),
+  });
+  upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
+  const progress: BackupProgress = { plan, step: 'preflight', copies: [] };
+  try {
+    return await makeBackup(plan, progress);
+  } catch (error) {
+    throw await giveUp(plan, progress, error);
+  }
+}
+
+async function makeBackup(plan: BackupPlan, progress: BackupProgress): Promise<BackupResult> {
+  const lost = new Set<string>();
+  for (;;) {
+    const hosts = plan.hosts.filter((host) => !lost.has(host));
+    try {
+      return await makeBackupOnOneHost({ ...plan, hosts }, progress);
+    } catch (error) {
+      // The dump was on that host's disk. Elsewhere it begins again, as long as there is an elsewhere.
+      if (reasonOf(error).code !== 'host-unavailable' || progress.host === undefined || lost.size + 1 >= HOSTS_TRIED)
+        throw error;
+      if (hosts.length <= 1) throw error;
+      lost.add(progress.host);
+    }
+  }
+}
+
+async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): Promise<BackupResult> {
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+
+  // Only the dump needs the environment for itself; its files can be packed and sent while others work on the data.
+  const { host, dumped } = await waitingForRoom(endsAt, `room for the dump of ${id}`, () =>
+    alone(id, endsAt, () => dumpOnce(plan, progress)),
+  );
+  progress.dumped = dumped;
+
+  return await onHost(host, async () => {
+    show(progress, 'compress');
+    const archive = await heavy(host, endsAt, `compress ${id}`).compressDump({ plan, attempt: dumped.attempt });
+    progress.archive = archive;
+    upsertSearchAttributes([{ key: searchAttributes.bytes, value: archive.sizeBytes }]);
+
+    show(progress, 'copies');
+    const copies = await Promise.all(
+      plan.destinations.map((destination) =>
+        copyTo({ plan, host, attempt: dumped.attempt, archive, destination, endsAt }),
+      ),
+    );
+    progress.copies = copies;
+
+    const verified = copies.filter((copy) => copy.state === 'verified').length;
+    if (verified === 0) {
+      const reason = copies.find((copy) => copy.reason !== undefined)?.reason;
+      throw failRun({ ...(reason ?? { code: 'unexpected', message: 'no copy was verified' }) });
+    }
+    const state = verified >= plan.complete ? 'complete' : 'incomplete';
+    await control.finishBackup({ backupId: plan.backupId, state, reason: null });
+    // Last: as long as the catalog does not know of a verified copy, the local file may be the only one.
+    show(progress, 'cleaning');
+    await light(host, endsAt, `remove local files of ${id}`).deleteLocal({ plan, keep: 'nothing' });
+    show(progress, 'done');
+    return {
+      backupId: plan.backupId,
+      environment: id,
+      state,
+      host,
+      rows: dumped.rows,
+      rawBytes: dumped.rawBytes,
+      sizeBytes: archive.sizeBytes,
+      copies,
+    };
+  });
+}
+
+async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+  show(progress, 'preflight');
+  const { host, checked } = await chooseHost(plan.hosts, (candidate) =>
+    probe(candidate, `preflight ${id} on ${candidate}`).checkBackup({ plan }),
+  );
+  progress.host = host;
+  progress.estimatedBytes = checked.estimatedRawBytes;
+  upsertSearchAttributes([{ key: searchAttributes.host, value: host }]);
+  show(progress, 'dump');
+  const dumped = await onHost(host, () =>
+    heavy(host, endsAt, `dump ${id} on ${host}`).dump({ plan, estimatedRawBytes: checked.estimatedRawBytes }),
+  );
+  return { host, dumped };
+}
+
+/** Closes a run that failed or was cancelled: what it leaves behind, and what the catalog and the page say of it. */
+async function giveUp(plan: BackupPlan, progress: BackupProgress, error: unknown): Promise<unknown> {
+  return await CancellationScope.nonCancellable(async () => {
+    const reason = reasonOf(error);
+    progress.reason = reason;
+    await control.finishBackup({ backupId: plan.backupId, state: 'failed', reason });
+    if (progress.host !== undefined && reason.code !== 'host-unavailable') {
+      // A finished archive that no destination would take is the only copy there is: it stays, unless somebody cancelled.
+      const keep = progress.archive !== undefined && !isCancellation(error) ? 'archive' : 'nothing';
+      const soon = new Date(Date.now() + 10 * 60_000);
+      await onHost(progress.host, () =>
+        light(progress.host ?? '', soon, 'remove local files').deleteLocal({ plan, keep }),
+      ).catch(() => undefined);
+    }
+    show(progress, 'failed');
+    return isCancellation(error) ? error : failRun(reason, { backupId: plan.backupId });
+  });
+}
+
+function show(progress: BackupProgress, step: BackupProgress['step']): void {
+  progress.step = step;
+  showPhase(step, {
+    needs: step === 'failed' && progress.reason?.code !== 'cancelled' ? 'operator' : 'nothing',
+    text: describeBackup(progress),
+  });
+}

@@ -1,0 +1,64 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  ChildWorkflowFailure,
+  TimeoutFailure,
+  isCancellation,
+} from '@temporalio/workflow';
+
+/** A failure as the catalog, the command line and the run's page show it. */
+export interface Reason {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** The reason inside whatever a step threw: Temporal wraps it, once for each activity and child. */
+export function reasonOf(error: unknown): Reason {
+  if (isCancellation(error)) return { code: 'cancelled', message: 'the run was cancelled' };
+  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) {
+    return error.cause === undefined ? { code: 'unexpected', message: error.message } : reasonOf(error.cause);
+  }
+  if (error instanceof TimeoutFailure) return reasonOfTimeout(error);
+  if (error instanceof ApplicationFailure) {
+    const [details] = (error.details ?? []) as [{ hint?: string }?];
+    return {
+      code: error.type ?? 'unexpected',
+      message: error.message,
+      ...(details?.hint === undefined ? {} : { hint: details.hint }),
+    };
+  }
+  if (error instanceof CancelledFailure) return { code: 'cancelled', message: error.message };
+  return { code: 'unexpected', message: error instanceof Error ? error.message : String(error) };
+}
+
+function reasonOfTimeout(error: TimeoutFailure): Reason {
+  if (error.timeoutType === 'SCHEDULE_TO_START') {
+    return {
+      code: 'host-unavailable',
+      message: 'no worker of this host answered',
+      hint: 'start `cofre worker` on the host, or look at why it does not run',
+    };
+  }
+  // The reason of the last attempt says more than that the time is over.
+  const last = error.cause === undefined ? undefined : reasonOf(error.cause);
+  return {
+    code: last?.code ?? 'host-unavailable',
+    message:
+      last === undefined
+        ? 'a step did not end before the run had to close'
+        : `${last.message} (until the run had to close)`,
+    ...(last?.hint === undefined ? {} : { hint: last.hint }),
+  };
+}
+
+/** What the run ends with: the code as type, so that lists and scripts can tell failures apart. */
+export function failRun(reason: Reason, details: Readonly<Record<string, unknown>> = {}): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: reason.code,
+    message: reason.message,
+    nonRetryable: true,
+    details: [{ ...(reason.hint === undefined ? {} : { hint: reason.hint }), ...details }],
+  });
+}

@@ -1,0 +1,10 @@
+/**
+ * The bundle's entry, and the public names of the workflows: what operators type into the Temporal UI and what running
+ * executions are found by. Renaming one strands every run that is under way.
+ */
+export { backupDatabase } from './backup-database.ts';
+export { dropOldDatabase } from './drop-old-database.ts';
+export { ensureDatabase } from './ensure-database.ts';
+export { holdEnvironment } from './lock.ts';
+export { planRestore, restoreDatabase } from './restore-database.ts';
+export { runRoutine } from './run-routine.ts';

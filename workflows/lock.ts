@@ -1,0 +1,97 @@
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  condition,
+  defineSignal,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  startChild,
+  workflowInfo,
+  type ChildWorkflowHandle,
+} from '@temporalio/workflow';
+import { ApplicationFailure, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+
+import { showPhase } from './phase.ts';
+
+export const release = defineSignal('release');
+
+/**
+ * The lock of an environment: a child whose workflow id `op/<environment>` can exist only once. Whatever ends the run
+ * that holds it (done, failed, cancelled, terminated, timed out) ends this child too, so no lock is ever left behind.
+ */
+export async function holdEnvironment(input: { environment: string; holder: string }): Promise<void> {
+  let released = false;
+  setHandler(
+    release,
+    () => {
+      released = true;
+    },
+    { description: 'Sent by the run that holds the environment when it is done with it.' },
+  );
+  setCurrentDetails(
+    `**${input.environment}** is held by the run \`${input.holder}\`. Open that run to see what happens.`,
+  );
+  await condition(() => released);
+}
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * Does `work` while nothing else works on the environment's data. Waits for its turn, visibly, until `endsAt`.
+ * @throws ApplicationFailure `busy` when the turn did not come by then.
+ */
+export async function alone<T>(environment: string, endsAt: Date, work: () => Promise<T>): Promise<T> {
+  const lock = await acquire(environment, endsAt);
+  const scope = new CancellationScope();
+  let done = false;
+  let endedFromOutside = false;
+  const ended = lock
+    .result()
+    .catch(() => undefined)
+    .then(() => {
+      if (done) return;
+      endedFromOutside = true;
+      scope.cancel();
+    });
+  try {
+    return await scope.run(work);
+  } catch (error) {
+    if (!endedFromOutside) throw error;
+    throw ApplicationFailure.nonRetryable(`op/${environment}, the lock of this run, was ended from outside`, 'busy');
+  } finally {
+    done = true;
+    // Not in the cancelled scope: the lock goes only after the cancelled step has ended and cleaned up.
+    await CancellationScope.nonCancellable(async () => {
+      if (!endedFromOutside) await lock.signal(release);
+      await ended;
+    });
+  }
+}
+
+async function acquire(environment: string, endsAt: Date): Promise<ChildWorkflowHandle<typeof holdEnvironment>> {
+  const workflowId = `op/${environment}`;
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+    try {
+      return await CancellationScope.nonCancellable(() =>
+        startChild(holdEnvironment, {
+          workflowId,
+          args: [{ environment, holder: workflowInfo().workflowId }],
+          parentClosePolicy: ParentClosePolicy.TERMINATE,
+          staticSummary: `holds ${environment}`,
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+    if (Date.now() >= endsAt.getTime()) {
+      throw ApplicationFailure.nonRetryable(`another run held ${workflowId} until the end of this run`, 'busy');
+    }
+    showPhase('waiting', {
+      needs: 'resource',
+      text: `Waits for its turn: another run holds \`${workflowId}\`. It goes on by itself when that run is done.`,
+    });
+    await sleep(waitMs, { summary: `waits for ${workflowId}` });
+  }
+}

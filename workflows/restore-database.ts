@@ -1,0 +1,88 @@
+import { uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+
+import type { RestorePlan } from '../activities/plans.ts';
+import type { RestoreCheck } from '../activities/restore.ts';
+import { newBackupId } from '../catalog/backup-id.ts';
+import { failRun } from './failure.ts';
+import { checkInput, type RestoreInput } from './inputs.ts';
+import { alone } from './lock.ts';
+import { chooseHost } from './on-host.ts';
+import { showPhase } from './phase.ts';
+import { restoreInto, type RestoreResult } from './restore-into.ts';
+import { planRows } from './restore-text.ts';
+import { searchAttributes } from './search-attributes.ts';
+import { control, probe } from './steps.ts';
+
+const FIELDS = {
+  'backup?': 'text',
+  'file?': 'text',
+  to: 'text',
+  'reason?': 'text',
+  'ticket?': 'text',
+  'requestedBy?': 'text',
+} as const;
+const EXAMPLE = '{"backup": "20261120T210000Z-1f3a9c04", "to": "acme-prod"}';
+
+/** What `planRestore` says: the rows in words; whether a database that exists would be replaced. */
+export interface RestorePreview {
+  readonly plan: RestorePlan;
+  readonly host: string;
+  readonly rows: readonly (readonly [string, string])[];
+  readonly replaces: boolean;
+}
+
+/** Restores one backup of Cofre's, or a dump by path, into the environment it came from. */
+export async function restoreDatabase(input: RestoreInput): Promise<RestoreResult> {
+  const plan = await resolve('restoreDatabase', input);
+  const endsAt = new Date(plan.endsAt);
+  return await alone(plan.environment.id, endsAt, async () => {
+    const { host, checked } = await check(plan);
+    return await restoreInto(plan, host, checked, input);
+  });
+}
+
+/** Says what a restore would do, and does nothing. */
+export async function planRestore(input: RestoreInput): Promise<RestorePreview> {
+  const plan = await resolve('planRestore', input);
+  const { host, checked } = await check(plan);
+  const rows = planRows(plan, checked);
+  showPhase('done', { text: rows.map(([name, value]) => `- ${name}: ${value}`).join('\n') });
+  return { plan, host, rows, replaces: checked.liveOid !== null };
+}
+
+async function resolve(workflow: string, input: RestoreInput): Promise<RestorePlan> {
+  checkInput(workflow, input, FIELDS, EXAMPLE);
+  if ((input.backup === undefined) === (input.file === undefined)) {
+    throw failRun({
+      code: 'bad-input',
+      message: `${workflow}: give either "backup" or "file"`,
+      hint: `start it again with ${EXAMPLE}`,
+    });
+  }
+  const { workflowId, firstExecutionRunId: runId } = workflowInfo();
+  const startedAt = new Date(Date.now());
+  upsertSearchAttributes([
+    { key: searchAttributes.environment, value: input.to },
+    { key: searchAttributes.kind, value: 'database' },
+  ]);
+  showPhase('preflight', { text: `Looks whether **${input.to}** can be restored. Nothing is changed yet.` });
+  return await control.planRestore({
+    ...input,
+    restoreId: newRestoreId(startedAt),
+    workflowId,
+    runId,
+    startedAt: startedAt.toISOString(),
+  });
+}
+
+/** The first host that is there, sees the source and has room. */
+export async function check(plan: RestorePlan): Promise<{ host: string; checked: RestoreCheck }> {
+  return await chooseHost(plan.hosts, (host) =>
+    probe(host, `preflight of the restore on ${host}`).checkRestore({ plan }),
+  );
+}
+
+/** Of the form of a backup's id, so that both sort by time; never the same as one. */
+export function newRestoreId(now: Date): string {
+  return `r${newBackupId(now, uuid4())}`;
+}

@@ -1,0 +1,178 @@
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  isCancellation,
+  startChild,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+
+import type { RestorePlan } from '../activities/plans.ts';
+import type { RestoreCheck } from '../activities/restore.ts';
+import { dropOldDatabase } from './drop-old-database.ts';
+import { failRun, reasonOf } from './failure.ts';
+import type { RestoreInput } from './inputs.ts';
+import { onHost } from './on-host.ts';
+import { showPhase } from './phase.ts';
+import { describeRestore, type RestoreProgress } from './restore-text.ts';
+import { searchAttributes } from './search-attributes.ts';
+import { control, heavy, light } from './steps.ts';
+import { waitingForRoom } from './waits.ts';
+
+export interface RestoreResult {
+  readonly restoreId: string;
+  readonly environment: string;
+  readonly state: 'restored' | 'created';
+  readonly backupId: string | null;
+  /** When the restored data were taken; null for a dump of another job, which does not say. */
+  readonly dataFrom: string | null;
+  readonly rows: number;
+  readonly tookMs: number;
+  /** The replaced database, kept closed under this name until `until`. */
+  readonly oldDatabase: { readonly name: string; readonly until: string } | null;
+  readonly warnings: readonly string[];
+}
+
+/** Who asked, for the catalog; the plan has everything else. */
+export type RestoreOrder = Pick<RestoreInput, 'reason' | 'ticket' | 'requestedBy'>;
+
+/**
+ * Restores into the environment of the plan on the host that was checked, while the caller holds the environment:
+ * fetch, load under a temporary name, compare, and only then swap names. Until the swap the live database is untouched.
+ */
+export async function restoreInto(
+  plan: RestorePlan,
+  host: string,
+  checked: RestoreCheck,
+  order: RestoreOrder,
+): Promise<RestoreResult> {
+  const startedAt = Date.now();
+  const progress: RestoreProgress = { plan, host, checked, step: 'fetch' };
+  const { workflowId, firstExecutionRunId: runId } = workflowInfo();
+  await control.enterRestore({
+    plan,
+    request: {
+      ...order,
+      restoreId: plan.restoreId,
+      to: plan.environment.id,
+      workflowId,
+      runId,
+      startedAt: new Date(startedAt).toISOString(),
+    },
+  });
+  upsertSearchAttributes([
+    { key: searchAttributes.stage, value: plan.environment.stage },
+    { key: searchAttributes.host, value: host },
+    ...(plan.source.type === 'backup' ? [{ key: searchAttributes.backupId, value: plan.source.backupId }] : []),
+  ]);
+  try {
+    return await onHost(host, () => restoreOnHost(plan, progress, startedAt));
+  } catch (error) {
+    throw await giveUp(plan, progress, error);
+  }
+}
+
+async function restoreOnHost(plan: RestorePlan, progress: RestoreProgress, startedAt: number): Promise<RestoreResult> {
+  const { host, checked } = progress;
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+
+  show(progress, 'fetch');
+  const fetched = await waitingForRoom(endsAt, `room for the restore of ${id}`, () =>
+    heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }),
+  );
+  progress.fetched = fetched;
+
+  show(progress, 'load');
+  const loaded = await heavy(host, endsAt, `load ${id} under a temporary name, compare`).loadDatabase({
+    plan,
+    attempt: fetched.attempt,
+  });
+  progress.loaded = loaded;
+
+  show(progress, 'swap');
+  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({
+    plan,
+    loaded,
+    liveOid: checked.liveOid,
+  });
+
+  show(progress, 'cleaning');
+  await light(host, endsAt, `clean up after the restore of ${id}`).cleanRestore({ plan, discard: false });
+  const until = await keepForAWhile(plan, host, oldDatabase);
+  const result: RestoreResult = {
+    restoreId: plan.restoreId,
+    environment: id,
+    state: plan.source.type === 'empty' ? 'created' : 'restored',
+    backupId: plan.source.type === 'backup' ? plan.source.backupId : null,
+    dataFrom: plan.source.type === 'backup' ? plan.source.snapshotAt : null,
+    rows: loaded.rows,
+    tookMs: Date.now() - startedAt,
+    oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, until },
+    warnings: [...checked.warnings, ...loaded.warnings],
+  };
+  await control.finishRestore({
+    restoreId: plan.restoreId,
+    end: {
+      state: 'restored',
+      host,
+      report: result,
+      newOid: loaded.oid,
+      ...(oldDatabase === null ? {} : { oldDatabase: oldDatabase.name, oldOid: oldDatabase.oid }),
+    },
+  });
+  progress.result = result;
+  show(progress, 'done');
+  return result;
+}
+
+/** The replaced database outlives this run; a run of its own, with a timer that the UI shows, removes it later. */
+async function keepForAWhile(
+  plan: RestorePlan,
+  host: string,
+  oldDatabase: { name: string; oid: number } | null,
+): Promise<string> {
+  if (oldDatabase === null) return '';
+  const child = await startChild(dropOldDatabase, {
+    workflowId: `dropOldDatabase/${plan.environment.id}/${plan.restoreId}`,
+    args: [
+      {
+        environment: plan.environment.id,
+        host,
+        database: oldDatabase.name,
+        oid: oldDatabase.oid,
+        keepFor: plan.keepOldDatabaseFor,
+        plan,
+      },
+    ],
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    staticSummary: `removes ${oldDatabase.name} after ${plan.keepOldDatabaseFor}`,
+  });
+  void child;
+  return plan.keepOldDatabaseFor;
+}
+
+async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unknown): Promise<unknown> {
+  return await CancellationScope.nonCancellable(async () => {
+    const reason = reasonOf(error);
+    progress.reason = reason;
+    const soon = new Date(Date.now() + 10 * 60_000);
+    if (reason.code !== 'host-unavailable') {
+      await onHost(progress.host, () =>
+        light(progress.host, soon, 'remove what the restore began').cleanRestore({ plan, discard: true }),
+      ).catch(() => undefined);
+    }
+    await control.finishRestore({
+      restoreId: plan.restoreId,
+      end: { state: isCancellation(error) ? 'cancelled' : 'failed', host: progress.host, error: reason },
+    });
+    show(progress, 'failed');
+    return isCancellation(error) ? error : failRun(reason, { restoreId: plan.restoreId });
+  });
+}
+
+function show(progress: RestoreProgress, step: RestoreProgress['step']): void {
+  progress.step = step;
+  const needs = step === 'failed' && progress.reason?.code !== 'cancelled' ? 'operator' : 'nothing';
+  showPhase(step, { needs, text: describeRestore(progress) });
+}

@@ -1,0 +1,155 @@
+import { ParentClosePolicy, condition, executeChild, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+
+import type { RoutinePlan } from '../activities/plans.ts';
+import { backupDatabase, type BackupResult } from './backup-database.ts';
+import { failRun, reasonOf, type Reason } from './failure.ts';
+import { checkInput, type RoutineInput } from './inputs.ts';
+import { bytesInWords, showPhase } from './phase.ts';
+import { searchAttributes } from './search-attributes.ts';
+import { control } from './steps.ts';
+
+interface EnvironmentOutcome {
+  readonly environment: string;
+  state: 'waiting' | 'running' | 'complete' | 'incomplete' | 'failed' | 'not-started';
+  sizeBytes?: number;
+  reason?: Reason;
+}
+
+export interface RoutineResult {
+  readonly routine: string;
+  readonly environments: readonly EnvironmentOutcome[];
+}
+
+/** One night: a child for each environment, under limits in total and for each database server. */
+export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
+  checkInput('runRoutine', input, { routine: 'text' }, '{"routine": "nightly"}');
+  upsertSearchAttributes([{ key: searchAttributes.routine, value: input.routine }]);
+  const startedAt = new Date(Date.now()).toISOString();
+  const plan = await control.resolveRoutine({ routine: input.routine, startedAt });
+  const night = new Night(input.routine, plan);
+  await night.run();
+  return night.end();
+}
+
+class Night {
+  readonly #routine: string;
+  readonly #plan: RoutinePlan;
+  readonly #outcomes: EnvironmentOutcome[];
+  readonly #running = new Map<string, number>();
+  #total = 0;
+
+  constructor(routine: string, plan: RoutinePlan) {
+    this.#routine = routine;
+    this.#plan = plan;
+    this.#outcomes = plan.environments.map(({ environment }) => ({ environment, state: 'waiting' }));
+  }
+
+  async run(): Promise<void> {
+    this.#show();
+    const ended = await Promise.allSettled(
+      this.#plan.environments.map(({ server }, index) => this.#oneEnvironment(index, server)),
+    );
+    // Only a cancelled night throws; every other failure is an outcome.
+    for (const end of ended) if (end.status === 'rejected') throw end.reason;
+  }
+
+  async #oneEnvironment(index: number, server: string): Promise<void> {
+    const outcome = this.#outcomes[index];
+    if (outcome === undefined) return;
+    if (!(await this.#takeTurn(server))) {
+      outcome.state = 'not-started';
+      outcome.reason = { code: 'busy', message: 'its turn did not come before the end of the routine' };
+      this.#show();
+      return;
+    }
+    outcome.state = 'running';
+    this.#show();
+    try {
+      const result = await this.#backUp(outcome.environment);
+      outcome.state = result.state;
+      outcome.sizeBytes = result.sizeBytes;
+    } catch (error) {
+      outcome.state = 'failed';
+      outcome.reason = reasonOf(error);
+      if (outcome.reason.code === 'cancelled') throw error;
+    } finally {
+      this.#count(server, -1);
+      this.#show();
+    }
+  }
+
+  /** Waits until the limits allow one more, and counts it; false when the end of the routine comes first. */
+  async #takeTurn(server: string): Promise<boolean> {
+    const free = (): boolean =>
+      this.#total < this.#plan.atOnce && (this.#running.get(server) ?? 0) < (this.#plan.atOnceByServer[server] ?? 1);
+    // In a loop: one free place wakes all who wait, and only the first of them may have it.
+    while (!free()) {
+      if (this.#plan.until === null) {
+        await condition(free);
+        continue;
+      }
+      const leftMs = Date.parse(this.#plan.until) - Date.now();
+      if (leftMs <= 0 || !(await condition(free, leftMs))) return false;
+    }
+    this.#count(server, 1);
+    return true;
+  }
+
+  async #backUp(environment: string): Promise<BackupResult> {
+    const slot = new Date(Date.now()).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
+    return await executeChild(backupDatabase, {
+      workflowId: `backupDatabase/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`,
+      args: [{ environment, routine: this.#routine }],
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      staticSummary: `${this.#routine}: ${environment}`,
+    });
+  }
+
+  #count(server: string, step: 1 | -1): void {
+    this.#total += step;
+    this.#running.set(server, (this.#running.get(server) ?? 0) + step);
+  }
+
+  /** @throws ApplicationFailure `part-failed` when any environment has no complete backup: a night must not look green then. */
+  end(): RoutineResult {
+    const result = { routine: this.#routine, environments: this.#outcomes };
+    const bad = this.#outcomes.filter(({ state }) => state !== 'complete');
+    this.#show(true);
+    if (bad.length === 0) return result;
+    const named = bad.slice(0, 10).map(({ environment, state, reason }) => `${environment} (${reason?.code ?? state})`);
+    throw failRun(
+      {
+        code: 'part-failed',
+        message: `${bad.length} of ${this.#outcomes.length} environments have no complete backup: ${named.join(', ')}${bad.length > 10 ? ', …' : ''}`,
+        hint: 'the page of this run has every reason; mend them, then cofre backup ENV',
+      },
+      { routine: this.#routine },
+    );
+  }
+
+  #show(ended = false): void {
+    const count = (state: EnvironmentOutcome['state']): number =>
+      this.#outcomes.filter((outcome) => outcome.state === state).length;
+    const failed = count('failed') + count('not-started') + count('incomplete');
+    const sizeBytes = this.#outcomes.reduce((sum, outcome) => sum + (outcome.sizeBytes ?? 0), 0);
+    const lines = [
+      `**Routine ${this.#routine}**: ${count('complete')} of ${this.#outcomes.length} complete, ${count('running')} running, ${count('waiting')} waiting, ${failed} in trouble; ${bytesInWords(sizeBytes)} so far.`,
+      '',
+    ];
+    const troubled = this.#outcomes.filter(({ reason, state }) => reason !== undefined || state === 'incomplete');
+    if (troubled.length > 0) lines.push('| environment | state | reason |', '|---|---|---|');
+    for (const { environment, state, reason } of troubled.slice(0, 50)) {
+      lines.push(
+        `| ${environment} | ${state} | ${(reason?.message ?? 'a copy is missing').replaceAll('|', '\\|').replaceAll('\n', ' ').slice(0, 300)} |`,
+      );
+    }
+    lines.push(
+      '',
+      ended && failed > 0 ? 'Next step: mend the environments above, then `cofre backup ENV`.' : 'Next step: none.',
+    );
+    showPhase(ended ? (failed > 0 ? 'failed' : 'done') : 'running', {
+      needs: ended && failed > 0 ? 'operator' : 'nothing',
+      text: lines.join('\n'),
+    });
+  }
+}

@@ -1,0 +1,58 @@
+import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
+
+import type { BackupActivities } from '../activities/backup.ts';
+import type { ControlActivities } from '../activities/control.ts';
+import type { RestoreActivities } from '../activities/restore.ts';
+import { CONTROL_QUEUE, hostQueue } from './queues.ts';
+
+type HostActivities = BackupActivities & RestoreActivities;
+
+const RETRY: NonNullable<ActivityOptions['retry']> = {
+  initialInterval: '2s',
+  backoffCoefficient: 2,
+  maximumInterval: '5m',
+};
+
+/** Steps in the catalog: short, and tried until the catalog answers. */
+export const control = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '1m',
+  retry: RETRY,
+});
+
+/** The question whether a host is there: the only one whose waiting time in the queue means anything. */
+export function probe(
+  host: string,
+  summary: string,
+): Pick<HostActivities, 'checkHost' | 'checkBackup' | 'checkRestore'> {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(host, 'light'),
+    scheduleToStartTimeout: '20s',
+    startToCloseTimeout: '5m',
+    retry: { ...RETRY, maximumAttempts: 3 },
+    allowEagerDispatch: false,
+    summary,
+  });
+}
+
+/** Short steps on a host. `endsAt` is the end of the run. */
+export function light(host: string, endsAt: Date, summary: string): HostActivities {
+  return hostSteps(host, 'light', endsAt, summary);
+}
+
+/** Long steps on a host: they may wait in the queue for as long as the host is busy. */
+export function heavy(host: string, endsAt: Date, summary: string): HostActivities {
+  return hostSteps(host, 'heavy', endsAt, summary);
+}
+
+function hostSteps(host: string, weight: 'heavy' | 'light', endsAt: Date, summary: string): HostActivities {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(host, weight),
+    scheduleToCloseTimeout: Math.max(endsAt.getTime() - Date.now(), 60_000),
+    heartbeatTimeout: '20s',
+    retry: RETRY,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    allowEagerDispatch: false,
+    summary,
+  });
+}
