@@ -7,6 +7,7 @@ import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { bytesBody, localFileBody } from '../destinations/local-file.ts';
+import type { Destination } from '../destinations/destination.ts';
 import { withDestination } from '../destinations/open.ts';
 import { CofreError } from '../errors/error.ts';
 import { checkArchive } from '../sources/postgres/check-archive.ts';
@@ -212,6 +213,22 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
     },
 
     /**
+     * Removes what a run that ends without a copy there had already stored: the objects of this attempt alone, and only
+     * where no manifest makes them a backup.
+     */
+    async discardCopies({ plan, attempt }: { plan: BackupPlan; attempt: string }): Promise<void> {
+      await asStep(async ({ signal }) => {
+        const prefix = objectPrefix(plan.environment.id, plan.backupId);
+        for (const { name, config } of plan.destinations) {
+          await withDestination(name, config, async (place) => {
+            if (await exists(place, `${prefix}manifest.json`)) return;
+            for await (const { key } of place.list(`${prefix}${attempt}/`, { signal })) await place.remove(key);
+          });
+        }
+      });
+    },
+
+    /**
      * Removes the local files of this backup and, once it is verified, those that earlier failed backups of the same
      * environment left as their only copy.
      */
@@ -236,4 +253,14 @@ interface CopyStep {
   readonly attempt: string;
   readonly archive: ArchiveReport;
   readonly destination: NamedDestination;
+}
+
+async function exists(place: Destination, key: string): Promise<boolean> {
+  try {
+    await place.stat(key);
+    return true;
+  } catch (error) {
+    if (error instanceof CofreError && error.code === 'not-found') return false;
+    throw error;
+  }
 }

@@ -49,7 +49,7 @@ export async function requireOneDestination(destinations: readonly NamedDestinat
   const failures: unknown[] = [];
   for (const { name, config } of destinations) {
     try {
-      await withDestination(name, config, (place) => place.stat('cofre.json').catch(ignoreNotFound));
+      await withDestination(name, config, (place) => place.stat('nothing').catch(ignoreNotFound));
       return;
     } catch (error) {
       failures.push(error);

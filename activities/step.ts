@@ -41,7 +41,7 @@ export async function asStep<T>(work: (step: Step) => Promise<T>): Promise<T> {
   } catch (error) {
     // The reason tells Temporal whether this was a cancel, a shutdown or a pause.
     if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
-    context.log.error('the step failed', { error });
+    context.log.warn('the step failed', { error });
     throw toFailure(error, attempt);
   } finally {
     clearInterval(beat);

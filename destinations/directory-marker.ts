@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 import { CofreError, nativeCode } from '../errors/error.ts';
 import { toDirectoryError } from './directory-errors.ts';
+import { RESERVED_KEY } from './key.ts';
 import { syncFolder } from './sync-folder.ts';
 import { isTemporary, removeAbandoned, temporaryName } from './temporary-file.ts';
 
@@ -14,7 +15,7 @@ import { isTemporary, removeAbandoned, temporaryName } from './temporary-file.ts
  * The file that shows that the right volume is mounted. Without it an empty mount point would take the backups, fill the
  * system's own disk and look like a destination that has lost everything.
  */
-export const MARKER = '.cofre-destination';
+export const MARKER = RESERVED_KEY;
 
 const marker = z.looseObject({ format: z.literal(1), id: z.uuid() });
 const MARKER_MAX_BYTES = 4096;

@@ -9,7 +9,7 @@ import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObje
 import { toDirectoryError } from './directory-errors.ts';
 import { requireMarker } from './directory-marker.ts';
 import { readOpenFile } from './file-reader.ts';
-import { isKeySegment, splitKey, splitPrefix } from './key.ts';
+import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from './key.ts';
 import { isStored, storeFile } from './store-file.ts';
 import { syncFolder } from './sync-folder.ts';
 import { removeAbandoned } from './temporary-file.ts';
@@ -184,7 +184,7 @@ export class DirectoryDestination implements Destination {
       for await (const entry of await opendir(folder)) {
         signal?.throwIfAborted();
         // What no key can name (the marker, temporaries, lost+found) is not an object.
-        if (!isKeySegment(entry.name)) continue;
+        if (!isKeySegment(entry.name) || prefix + entry.name === RESERVED_KEY) continue;
         const path = join(folder, entry.name);
         if (entry.isSymbolicLink()) throw this.#linkError(path);
         if (entry.isDirectory()) yield* this.#walk(path, `${prefix}${entry.name}/`, signal);

@@ -6,6 +6,8 @@ import { CofreError } from '../errors/error.ts';
  */
 const SEGMENT = /^[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,199}$/;
 const MAX_KEY = 1024;
+/** What says whose the place is: beside the environments' folders, and never one of the objects. */
+export const RESERVED_KEY = 'cofre.json';
 
 export function isKeySegment(text: string): boolean {
   return SEGMENT.test(text);
@@ -14,7 +16,7 @@ export function isKeySegment(text: string): boolean {
 /** The segments of a key. @throws CofreError `invalid-key`. */
 export function splitKey(key: string): string[] {
   const segments = key.split('/');
-  if (key.length > MAX_KEY || !segments.every(isKeySegment)) throw invalidKey('key', key);
+  if (key.length > MAX_KEY || key === RESERVED_KEY || !segments.every(isKeySegment)) throw invalidKey('key', key);
   return segments;
 }
 

@@ -150,16 +150,35 @@ async function giveUp(plan: BackupPlan, progress: BackupProgress, error: unknown
     progress.reason = reason;
     await control.finishBackup({ backupId: plan.backupId, state: 'failed', reason });
     if (progress.host !== undefined && reason.code !== 'host-unavailable') {
-      // A finished archive that no destination would take is the only copy there is: it stays, unless somebody cancelled.
-      const keep = progress.archive !== undefined && !isCancellation(error) ? 'archive' : 'nothing';
-      const soon = new Date(Date.now() + 10 * 60_000);
-      await onHost(progress.host, () =>
-        light(progress.host ?? '', soon, 'remove local files').deleteLocal({ plan, keep }),
-      ).catch(() => undefined);
+      progress.leftBehind = await cleanUp(plan, progress.host, progress, isCancellation(error));
     }
     show(progress, 'failed');
     return isCancellation(error) ? error : failRun(reason, { backupId: plan.backupId });
   });
+}
+
+/** Removes what is of no use to anybody. Gives in words what could not be removed. */
+async function cleanUp(
+  plan: BackupPlan,
+  host: string,
+  { archive, dumped }: BackupProgress,
+  cancelled: boolean,
+): Promise<string | undefined> {
+  const soon = new Date(Date.now() + 10 * 60_000);
+  const steps = light(host, soon, `clean up after ${plan.backupId}`);
+  // A finished archive that no destination would take is the only copy there is: it stays, unless somebody cancelled.
+  const keep = archive !== undefined && !cancelled ? 'archive' : 'nothing';
+  try {
+    await onHost(host, async () => {
+      if (dumped !== undefined) await steps.discardCopies({ plan, attempt: dumped.attempt });
+      await steps.deleteLocal({ plan, keep });
+    });
+    return keep === 'archive'
+      ? `the archive stays in the spool of ${host} until a later backup is verified`
+      : undefined;
+  } catch (error) {
+    return `not everything could be removed: ${reasonOf(error).message}`;
+  }
 }
 
 function show(progress: BackupProgress, step: BackupProgress['step']): void {

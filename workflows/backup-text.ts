@@ -14,6 +14,8 @@ export interface BackupProgress {
   archive?: ArchiveReport;
   copies: readonly CopyOutcome[];
   reason?: Reason;
+  /** In words, what a run that failed could not or would not remove. */
+  leftBehind?: string | undefined;
 }
 
 const NOW: Readonly<Record<BackupProgress['step'], string>> = {
@@ -61,9 +63,11 @@ export function describeBackup(progress: BackupProgress): string {
 
 function nextStep(progress: BackupProgress): string {
   const { plan, reason, copies } = progress;
-  if (reason?.code === 'cancelled') return 'none; nothing was left behind.';
-  if (reason !== undefined)
-    return `${reason.hint ?? 'look at the failed step below'}; then \`cofre backup ${plan.environment.id}\`.`;
+  if (reason?.code === 'cancelled') return `none; ${progress.leftBehind ?? 'nothing was left behind'}.`;
+  if (reason !== undefined) {
+    const left = progress.leftBehind === undefined ? '' : ` (${progress.leftBehind})`;
+    return `${reason.hint ?? 'look at the failed step below'}; then \`cofre backup ${plan.environment.id}\`${left}.`;
+  }
   if (progress.step !== 'done') return 'none for you; the run ends by itself, by ' + plan.endsAt + ' at the latest.';
   if (copies.some((copy) => copy.state === 'missing'))
     return `mend the destination that has no copy; \`cofre show ${plan.backupId}\` names it.`;

@@ -34,10 +34,10 @@ function oneLine(name: string): string {
   return name.replace(/[\r\n]/g, ' ');
 }
 
-/** Objects below 16384 are the system's. */
+/** Neither the system's (below 16384), nor an extension's, nor made by the server with another object (a range's constructors). */
 function own(catalog: string, alias: string): string {
   return `${alias}.oid >= 16384 and not exists (select 1 from pg_depend e
-    where e.classid = '${catalog}'::regclass and e.objid = ${alias}.oid and e.deptype = 'e')`;
+    where e.classid = '${catalog}'::regclass and e.objid = ${alias}.oid and e.deptype in ('e', 'i'))`;
 }
 
 const ROUTINES = `

@@ -39,7 +39,7 @@ describe('a directory', () => {
 
   test('is not mounted without its marker, whatever is asked of it, and nothing is written', async () => {
     await volume.put('a/b', bytesBody(Buffer.from('x')));
-    await rm(join(root, '.cofre-destination'));
+    await rm(join(root, 'cofre.json'));
     const refusal = { code: 'not-mounted', message: /not mounted/ };
     await assert.rejects(volume.put('a/c', bytesBody(Buffer.from('x'))), refusal);
     await assert.rejects(volume.get('a/b'), refusal);
@@ -49,15 +49,15 @@ describe('a directory', () => {
     assert.deepEqual(await readdir(join(root, 'a')), ['b']);
     await assert.rejects(new DirectoryDestination('gone', join(root, 'gone')).stat('a/b'), { code: 'not-mounted' });
     await assert.rejects(stat(join(root, 'gone')), { code: 'ENOENT' });
-    await writeFile(join(root, '.cofre-destination'), '{"format":2,"id":"x"}');
+    await writeFile(join(root, 'cofre.json'), '{"format":2,"id":"x"}');
     await assert.rejects(volume.stat('a/b'), { code: 'not-mounted', message: /knows/ });
   });
 
   test('is prepared once, when it is empty or somebody insists', async () => {
-    const marker = await readFile(join(root, '.cofre-destination'), 'utf8');
+    const marker = await readFile(join(root, 'cofre.json'), 'utf8');
     assert.equal((JSON.parse(marker) as { format: number }).format, 1);
     assert.equal(await prepareDirectory(root), false);
-    assert.equal(await readFile(join(root, '.cofre-destination'), 'utf8'), marker);
+    assert.equal(await readFile(join(root, 'cofre.json'), 'utf8'), marker);
 
     const used = join(root, 'used');
     await assert.rejects(prepareDirectory(used), { code: 'not-mounted' });
@@ -70,7 +70,7 @@ describe('a directory', () => {
     await mkdir(join(both, 'lost+found'), { recursive: true });
     const made = await Promise.all([prepareDirectory(both), prepareDirectory(both), prepareDirectory(both)]);
     assert.equal(made.filter(Boolean).length, 1);
-    assert.deepEqual((await readdir(both)).sort(), ['.cofre-destination', 'lost+found']);
+    assert.deepEqual((await readdir(both)).sort(), ['cofre.json', 'lost+found']);
   });
 
   test('shows objects to their owner and group, and to nobody else', async () => {
@@ -149,7 +149,7 @@ describe('a directory', () => {
     await volume.remove('acme/one/a1/data');
     assert.deepEqual(await readdir(join(root, 'acme')), ['two']);
     await volume.remove('acme/two/a1/data');
-    assert.deepEqual(await readdir(root), ['.cofre-destination']);
+    assert.deepEqual(await readdir(root), ['cofre.json']);
   });
 
   test('lets the verification read the medium: nothing of a finished put stays in memory', async () => {
@@ -304,7 +304,7 @@ test(
     try {
       await prepareDirectory(root);
       await chmod(root, 0o755);
-      await chmod(join(root, '.cofre-destination'), 0o644);
+      await chmod(join(root, 'cofre.json'), 0o644);
       const volume = new DirectoryDestination('volume', root);
       process.seteuid?.(65534);
       try {

@@ -1,0 +1,37 @@
+-- Comments on every kind of object.
+
+COMMENT ON SCHEMA cadastro IS 'Pessoas, filiais, funcionários e documentos';
+COMMENT ON SCHEMA vendas IS 'Pedidos e campanhas';
+COMMENT ON SCHEMA "Relatórios Gerenciais" IS 'Tabelas com nomes “bonitos”, usadas pela planilha da diretoria';
+COMMENT ON COLLATION cadastro.portugues IS 'Ordem alfabética do Brasil: á junto de a, ç junto de c';
+COMMENT ON DOMAIN cadastro.cpf IS 'Onze dígitos, com os dois verificadores corretos';
+COMMENT ON CONSTRAINT digitos_verificadores ON DOMAIN cadastro.cpf IS 'Módulo 11';
+COMMENT ON TYPE vendas.situacao_pedido IS 'Em que ponto está o pedido';
+COMMENT ON TYPE cadastro.endereco IS 'Endereço postal brasileiro';
+COMMENT ON TYPE financeiro.faixa_valor IS 'Faixa de valores em reais';
+COMMENT ON COLUMN cadastro.telefone.ddd IS 'Código de área, sem o zero';
+COMMENT ON FUNCTION cadastro.sem_acento(text) IS 'ação → acao';
+COMMENT ON OPERATOR cadastro.=~ (text, text) IS 'Igual, sem contar acentos e maiúsculas';
+COMMENT ON AGGREGATE financeiro.juros_compostos(numeric) IS 'Produto de (1 + taxa)';
+COMMENT ON CAST (cadastro.endereco AS text) IS 'Por extenso, em uma linha';
+COMMENT ON PROCEDURE financeiro.fechar_mes(date, integer) IS 'Fecha os períodos anteriores a um dia';
+COMMENT ON TEXT SEARCH CONFIGURATION estoque.portugues_sem_acento IS 'Português, sem acentos';
+COMMENT ON TABLE cadastro.pessoa IS E'Clientes e fornecedores.\nUm documento para cada um: CPF ou CNPJ.';
+COMMENT ON COLUMN cadastro.pessoa.nome_busca IS 'Gerada: nome sem acentos, em minúsculas';
+COMMENT ON COLUMN cadastro.pessoa.observacao IS 'Texto livre; pode conter "qualquer" coisa, até ''aspas'' e \ barras';
+COMMENT ON CONSTRAINT um_documento ON cadastro.pessoa IS 'CPF ou CNPJ, nunca os dois';
+COMMENT ON INDEX cadastro.pessoa_nome_parecido IS 'Busca por nome parecido (trigramas)';
+COMMENT ON STATISTICS cadastro.pessoa_tipo_limite IS 'Pessoas jurídicas têm limites maiores';
+COMMENT ON TABLE vendas.pedido IS 'Particionada por mês de emissão';
+COMMENT ON TABLE vendas.pedido_2025_07 IS 'Primeiro mês do sistema novo';
+COMMENT ON SEQUENCE vendas.pedido_numero IS 'Continua a numeração do sistema antigo';
+COMMENT ON COLUMN vendas.item_pedido."order" IS 'Ordem do item no pedido';
+COMMENT ON TABLE vendas.carrinho IS 'Não registrada no WAL: perde-se numa queda do servidor';
+COMMENT ON VIEW vendas.resumo_cliente IS 'Quanto cada cliente comprou';
+COMMENT ON VIEW cadastro.arvore_categoria IS 'Visão recursiva';
+COMMENT ON MATERIALIZED VIEW "Relatórios Gerenciais"."Faturamento Mensal" IS 'Atualizada toda madrugada';
+COMMENT ON TRIGGER auditar ON cadastro.pessoa IS 'Toda mudança fica registrada (LGPD)';
+COMMENT ON RULE nota_autorizada_fica ON fiscal.nota_fiscal IS 'Nota autorizada não se apaga';
+COMMENT ON POLICY somente_da_filial ON vendas.pedido IS 'Cada filial altera só os seus pedidos';
+COMMENT ON TABLE "Relatórios Gerenciais"."Metas por Vendedor" IS 'Metas de venda; valores em R$';
+COMMENT ON COLUMN "Relatórios Gerenciais"."Metas por Vendedor"."Meta (R$)" IS 'Em reais, sem centavos de brinde 😉';
