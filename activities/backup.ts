@@ -18,7 +18,7 @@ import { dumpDatabase } from '../sources/postgres/dump.ts';
 import { archiveOf, buildManifest, finishedDump, readDump, readLocal, requireLocal, toReport } from './local-dump.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
 import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
-import { readIfThere, writeJsonFile, type Spool } from './spool.ts';
+import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep, type Step } from './step.ts';
 
 export interface HostDependencies {
@@ -79,8 +79,8 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
         onProgress: (bytes) => report({ doing: 'dump', bytes, ofBytes: estimatedRawBytes }),
         checkSpace: () => spool.requireRoom(0, `the dump of ${id}`),
       });
-      const dumped = toReport(attempt, result, Date.now() - startedAt);
-      await writeJsonFile(join(directory, 'dump.json'), JSON.stringify({ result, report: dumped }));
+      const dumped = toReport(plan, attempt, result, Date.now() - startedAt);
+      await writeFileWhole(join(directory, 'dump.json'), JSON.stringify({ result, report: dumped }));
       return dumped;
     } catch (error) {
       await spool.remove(id, plan.backupId, attempt);
@@ -137,7 +137,7 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
           onProgress: (bytes) => report({ doing: 'compress', bytes, ofBytes: result.content.rawBytes }),
         });
         const manifest = buildManifest(plan, attempt, host, result, archive);
-        await writeJsonFile(join(directory, 'manifest.json'), manifestBytes(manifest));
+        await writeFileWhole(join(directory, 'manifest.json'), manifestBytes(manifest));
         return archiveOf(manifest);
       });
     },

@@ -53,15 +53,31 @@ function goneError(plan: BackupPlan): CofreError {
 }
 
 /** What the workflow is told of a dump: it lies in the history, so enough to act on, not a flood. */
-export function toReport(attempt: string, { content, warnings }: DumpResult, tookMs: number): DumpReport {
+export function toReport(
+  plan: BackupPlan,
+  attempt: string,
+  { content, database, warnings }: DumpResult,
+  tookMs: number,
+): DumpReport {
   return {
     attempt,
     rows: content.rows,
     tables: content.tables.length,
     rawBytes: content.rawBytes,
-    warnings: warnings.slice(0, 10).map((line) => line.slice(0, 300)),
+    warnings: [...privilegedWarning(plan, database.privileged), ...warnings]
+      .slice(0, 10)
+      .map((line) => line.slice(0, 300)),
     tookMs,
   };
+}
+
+/** Said with the backup, because the night of a restore is too late to hear it first. */
+function privilegedWarning({ trusted }: BackupPlan, privileged: DumpResult['database']['privileged']): string[] {
+  if (trusted || privileged.length === 0) return [];
+  const named = privileged.slice(0, 3).map(({ type, name }) => `${type} ${name}`);
+  return [
+    `a restore will be refused until database.trusted is true: only a superuser may create ${named.join(', ')}${privileged.length > 3 ? ` and ${privileged.length - 3} more` : ''}`,
+  ];
 }
 
 export function buildManifest(

@@ -32,6 +32,8 @@ export interface BackupPlan extends RunPlan {
   readonly backupId: string;
   readonly startedAt: string;
   readonly pipeline: Pipeline;
+  /** The configuration lets a restore create what only a superuser may. */
+  readonly trusted: boolean;
   readonly destinations: readonly NamedDestination[];
   /** How many verified copies make the backup complete. */
   readonly complete: number;

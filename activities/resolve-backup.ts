@@ -46,6 +46,7 @@ export async function resolveBackup(catalog: Catalog, request: BackupRequest): P
     database: environment.database.name,
     jobs: policy.jobs,
     pipeline: policy.pipeline,
+    trusted: environment.database.trusted,
     destinations,
     complete: request.to === undefined ? (policy.copies.complete ?? destinations.length) : destinations.length,
     endsAt: request.endsAt !== undefined && request.endsAt < endsAt ? request.endsAt : endsAt,

@@ -24,7 +24,7 @@ import {
   shortId,
   targetOf,
 } from './restore-target.ts';
-import { readIfThere, writeJsonFile } from './spool.ts';
+import { readIfThere, writeFileWhole } from './spool.ts';
 import { asStep } from './step.ts';
 
 export interface RestoreCheck {
@@ -134,7 +134,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           await rm(fetched, { force: true });
           const fetchedArchive: FetchedArchive = { report: { attempt, bytes, from }, archive: archiveOpen };
           // The file that makes the attempt a finished fetch is written last.
-          await writeJsonFile(join(folder, 'fetched.json'), JSON.stringify(fetchedArchive));
+          await writeFileWhole(join(folder, 'fetched.json'), JSON.stringify(fetchedArchive));
           return fetchedArchive.report;
         } catch (error) {
           await spool.remove(id, plan.restoreId, attempt);

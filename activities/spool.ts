@@ -94,8 +94,8 @@ export class Spool {
   }
 }
 
-/** Writes a small JSON file whole or not at all, durable when this returns. */
-export async function writeJsonFile(path: string, content: Buffer | string): Promise<void> {
+/** Writes a small file whole or not at all, durable when this returns. */
+export async function writeFileWhole(path: string, content: Buffer | string): Promise<void> {
   const temporary = `${path}.part`;
   const file = await open(temporary, 'w', 0o600);
   try {

@@ -13,7 +13,7 @@ import { Secret } from '../config/secret.ts';
 import { messageOf } from '../errors/error.ts';
 import { withClient, type PostgresTarget } from '../postgres/connect.ts';
 import { startPostgres } from '../tools/embedded-postgres.ts';
-import { freePort } from '../tools/free-port.ts';
+import { nextFreePort } from '../cli/up/ports.ts';
 import { projectFolder } from '../tools/project-folder.ts';
 import { createLog } from '../workers/log.ts';
 import { compareFingerprints, fingerprintDatabase } from './compare-databases.ts';
@@ -174,7 +174,11 @@ async function choosePorts(): Promise<Ports> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Ports;
   } catch {
-    const ports: Ports = { erp: await freePort(), catalog: await freePort(), temporal: await freePort() };
+    const ports: Ports = {
+      erp: await nextFreePort(15432),
+      catalog: await nextFreePort(15532),
+      temporal: await nextFreePort(17233),
+    };
     await writeFile(path, JSON.stringify(ports));
     return ports;
   }

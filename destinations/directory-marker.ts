@@ -105,6 +105,6 @@ async function requireEmpty(root: string, evenIfNotEmpty: boolean): Promise<void
   const found = names.filter((name) => name !== 'lost+found' && !isTemporary(name));
   if (found.length === 0 || evenIfNotEmpty) return;
   throw new CofreError('refused', `${root} is not empty (${found.slice(0, 3).join(', ')}): is it the right volume?`, {
-    hint: 'if it is: `cofre apply --yes`',
+    hint: 'if it is: `cofre destination prepare NAME --force`',
   });
 }

@@ -3,7 +3,10 @@ import pino, { type Logger } from 'pino';
 
 /** One JSON line an entry on stderr; stdout is for results. Secrets never get here: they are `Secret`s, which do not print. */
 export function createLog(level: 'debug' | 'info' | 'warn' | 'error' = 'info'): Logger {
-  return pino({ name: 'cofre', level, serializers: { error: pino.stdSerializers.err } }, pino.destination({ dest: 2, sync: true }));
+  return pino(
+    { name: 'cofre', level, serializers: { error: pino.stdSerializers.err } },
+    pino.destination({ dest: 2, sync: true }),
+  );
 }
 
 /** Temporal's own messages, in the same log. */

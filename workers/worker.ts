@@ -1,4 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -7,13 +8,13 @@ import type { Logger } from 'pino';
 import { createBackupActivities } from '../activities/backup.ts';
 import { createControlActivities } from '../activities/control.ts';
 import { createRestoreActivities } from '../activities/restore.ts';
-import { Spool } from '../activities/spool.ts';
+import { readIfThere, Spool, writeFileWhole } from '../activities/spool.ts';
 import { readApplied } from '../activities/applied.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
-import { endRecordedGroups } from '../processes/group-records.ts';
+import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';
 import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { temporalLogger } from './log.ts';
 
@@ -138,8 +139,27 @@ async function openSpool(catalog: Catalog, host: string, log: Logger): Promise<{
   }
   const spool = new Spool(settings.spool, settings.keepFree);
   await mkdir(spool.path, { recursive: true, mode: 0o700 });
+  await claimSpool(spool);
   const ended = endRecordedGroups(spool.records);
   if (ended > 0) log.warn({ ended }, 'ended tools that an earlier worker had left running');
   await rm(spool.scratch, { recursive: true, force: true });
   return { spool, heavy: settings.heavy };
+}
+
+/** Two workers on one spool would end each other's tools: the second one is refused while the first lives. */
+async function claimSpool(spool: Spool): Promise<void> {
+  const claim = join(spool.path, '.run', 'worker');
+  await mkdir(dirname(claim), { recursive: true, mode: 0o700 });
+  const [pid, startTime] = ((await readIfThere(claim))?.toString('utf8') ?? '').split(' ');
+  if (
+    pid !== undefined &&
+    Number(pid) !== process.pid &&
+    startTime !== undefined &&
+    startTimeOf(Number(pid)) === startTime
+  ) {
+    throw new CofreError('busy', `the spool ${spool.path} belongs to another worker that runs (process ${pid})`, {
+      hint: 'end that worker first; one worker serves a host',
+    });
+  }
+  await writeFileWhole(claim, `${process.pid} ${startTimeOf(process.pid) ?? ''}`);
 }

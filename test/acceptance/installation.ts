@@ -48,7 +48,7 @@ export class Installation {
   }
 
   /** Makes everything up to `cofre apply`; the databases of the environments are not made. */
-  static async create(environments: readonly TestEnvironment[]): Promise<Installation> {
+  static async create(environments: readonly TestEnvironment[], routines: object = {}): Promise<Installation> {
     const id = `t${randomBytes(4).toString('hex')}`;
     const folder = await mkdtemp(join(tmpdir(), 'cofre-acceptance-'));
     const { postgres, temporal } = testServers();
@@ -83,7 +83,7 @@ export class Installation {
           },
         ]),
       ),
-      routines: {},
+      routines,
     };
     const installation = new Installation(folder, id, config);
     await installation.#createNamespace();

@@ -8,7 +8,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { stringify } from 'yaml';
 
-import { Catalog, openCatalog } from '../../catalog/open.ts';
+import { openCatalog, type Catalog } from '../../catalog/open.ts';
 import { Secret } from '../../config/secret.ts';
 import type { PostgresTarget } from '../../postgres/connect.ts';
 import { testServers } from '../servers.ts';

@@ -1,0 +1,92 @@
+import { hostname, userInfo } from 'node:os';
+
+import type { Client } from '@temporalio/client';
+
+import { storeConfiguration } from '../../catalog/configurations.ts';
+import { migrateCatalog } from '../../catalog/migrate.ts';
+import { openCatalog } from '../../catalog/open.ts';
+import { resolveSecret } from '../../config/secret.ts';
+import { prepareDirectory } from '../../destinations/directory-marker.ts';
+import { CofreError } from '../../errors/error.ts';
+import { writeBase } from './base.ts';
+import { catalogOwner, type ApplyPlan } from './plan.ts';
+import { carryOutSchedule } from './schedules.ts';
+import { registerSearchAttributes } from './search-attributes.ts';
+
+export interface Applied {
+  readonly version: number;
+  /** What went well otherwise and a person should still know. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Does what the plan says. The order is that of need: the catalog before what is stored in it, the search attributes
+ * before the runs that set them, the folders before a run writes to them, and the schedules last, because they start runs.
+ * Each step may have been done already, so after a crash at any point the same command finishes the rest.
+ * @throws CofreError `refused` when another version was stored since the plan was made.
+ */
+export async function carryOut(
+  client: Client,
+  plan: ApplyPlan,
+  onStep: (text: string) => void = () => undefined,
+): Promise<Applied> {
+  const { config } = plan;
+  const { from, to } = await migrateCatalog(await catalogOwner(config), { runtimeUser: config.catalog.user });
+  if (from !== to) onStep(`the catalog has version ${to}`);
+  await registerSearchAttributes(client, plan.searchAttributes);
+  for (const { destination, path, prepare } of plan.folders) {
+    if (prepare && (await prepareDirectory(path))) onStep(`prepared ${path} for ${destination}`);
+  }
+  const { version, warnings } = await store(plan);
+  for (const step of plan.schedules) {
+    await carryOutSchedule(client, step, config.routines[step.routine]);
+    if (step.action === 'create') onStep(`created the schedule of ${step.routine}`);
+    if (step.action === 'update') onStep(`updated the schedule of ${step.routine}`);
+    if (step.action === 'remove') onStep(`removed the schedule of ${step.routine}`);
+  }
+  return { version, warnings };
+}
+
+async function store(plan: ApplyPlan): Promise<Applied> {
+  const { catalog: settings } = plan.config;
+  const { host, port, tls, user, database } = settings;
+  const warnings: string[] = [];
+  const catalog = await openCatalog({
+    host,
+    port,
+    tls,
+    user,
+    database,
+    password: await resolveSecret(settings.password),
+  });
+  try {
+    // On both sides of the storing: nobody knows on which a crash will fall.
+    if (plan.current !== null) warnings.push(...(await rememberBase(plan, [plan.current.digest, plan.digest])));
+    const { version } = await storeConfiguration(catalog, {
+      document: plan.applied,
+      digest: plan.digest,
+      basedOn: plan.current?.version ?? null,
+      // The plan compared the file with the current version; here only one that came since may still refuse it.
+      force: plan.forced,
+      appliedBy: `${userInfo().username}@${hostname()}`,
+    });
+    if (warnings.length === 0) warnings.push(...(await rememberBase(plan, [plan.digest])));
+    return { version, warnings };
+  } finally {
+    await catalog.close();
+  }
+}
+
+/**
+ * Remembers beside the file what it builds on, and gives what went wrong with that: a configuration in a folder that
+ * cannot be written to (a read-only mount) can be applied all the same.
+ */
+export async function rememberBase(plan: ApplyPlan, digests: readonly string[]): Promise<string[]> {
+  try {
+    await writeBase(plan.configPath, digests);
+    return [];
+  } catch (error) {
+    if (!(error instanceof CofreError) || error.code !== 'access-denied') throw error;
+    return [`${error.message}; the next change will need --force`];
+  }
+}

@@ -1,0 +1,170 @@
+import { resolve } from 'node:path';
+
+import type { Client } from '@temporalio/client';
+
+import { currentConfiguration, type StoredConfiguration } from '../../catalog/configurations.ts';
+import { readMigrations } from '../../catalog/migrations.ts';
+import { appliedVersion, Catalog, newerCatalog } from '../../catalog/open.ts';
+import { appliedPart } from '../../config/applied.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import type { AppliedConfig, Config } from '../../config/schema.ts';
+import { resolveSecret } from '../../config/secret.ts';
+import { CofreError } from '../../errors/error.ts';
+import type { PostgresTarget } from '../../postgres/connect.ts';
+import { readBase } from './base.ts';
+import { changesBetween, changesInWords, requireFewRemovals, type Change, type Sections } from './changes.ts';
+import { folderInWords, planFolders, type FolderStep } from './folders.ts';
+import { planSchedules, type ScheduleStep } from './schedules.ts';
+import { missingSearchAttributes } from './search-attributes.ts';
+
+export interface ApplyRequest {
+  readonly configPath: string;
+  readonly loaded: LoadedConfig;
+  /** Which host this machine is. */
+  readonly host: string | undefined;
+  readonly remove: boolean;
+  readonly force: boolean;
+}
+
+/** Everything that `apply` would do, found out without changing anything. */
+export interface ApplyPlan {
+  readonly configPath: string;
+  readonly config: Config;
+  readonly applied: AppliedConfig;
+  readonly digest: string;
+  readonly migrations: { readonly from: number; readonly to: number };
+  readonly searchAttributes: readonly string[];
+  readonly current: { readonly version: number; readonly digest: string } | null;
+  readonly changes: readonly Change[];
+  readonly folders: readonly FolderStep[];
+  readonly schedules: readonly ScheduleStep[];
+  /** The file does not build on the current version, and `--force` said that this is all right. */
+  readonly forced: boolean;
+}
+
+/**
+ * @throws CofreError `refused` when the file does not build on the current version, or too much of it is gone, without
+ * `force`; `catalog-version`, `catalog-unavailable`, `temporal-unavailable`.
+ */
+export async function planApply(client: Client, request: ApplyRequest): Promise<ApplyPlan> {
+  const { loaded, host, remove, force } = request;
+  const { config, digest } = loaded;
+  const configPath = resolve(request.configPath);
+  const applied = appliedPart(config);
+  const { version, current } = await readCurrent(config);
+  const before = sectionsOf(current?.document);
+  const changes = current?.digest === digest ? [] : changesBetween(before, applied);
+  const base = await readBase(configPath);
+  const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
+  if (stale && !force) throw staleFile(configPath, current, base, changes);
+  if (!force) requireFewRemovals(before, changes);
+  return {
+    configPath,
+    config,
+    applied,
+    digest,
+    migrations: { from: version, to: (await readMigrations()).length },
+    searchAttributes: await missingSearchAttributes(client),
+    current: current === null ? null : { version: current.version, digest: current.digest },
+    changes,
+    folders: await planFolders(config, host, pathsOf(before)),
+    schedules: await planSchedules(client, config.routines, Object.keys(before.routines ?? {}), { remove }),
+    forced: stale,
+  };
+}
+
+/** Whether there is anything to do; what only a person can mend does not count. */
+export function isNothingToDo(plan: ApplyPlan): boolean {
+  return (
+    plan.migrations.from === plan.migrations.to &&
+    plan.searchAttributes.length === 0 &&
+    plan.current?.digest === plan.digest &&
+    plan.folders.every(({ prepare }) => !prepare) &&
+    plan.schedules.every(({ action }) => action === 'none' || action === 'leave')
+  );
+}
+
+/** The plan in plain words, a line each; `notes` are for a person to act on. */
+export function planInWords(plan: ApplyPlan): { steps: string[]; notes: string[] } {
+  const steps: string[] = [];
+  const { from, to } = plan.migrations;
+  if (from !== to) steps.push(from === 0 ? 'make the catalog' : `bring the catalog from version ${from} to ${to}`);
+  if (plan.searchAttributes.length > 0) steps.push(`register search attributes: ${plan.searchAttributes.join(', ')}`);
+  for (const folder of plan.folders) if (folder.prepare) steps.push(folderInWords(folder));
+  if (plan.current?.digest !== plan.digest) {
+    steps.push(`store the configuration as version ${(plan.current?.version ?? 0) + 1}`);
+    steps.push(...changesInWords(plan.changes).map((line) => `  ${line}`));
+  }
+  for (const { routine, action, times, paused } of plan.schedules) {
+    const stays = paused === null ? '' : ` (stays paused: ${paused})`;
+    if (action === 'create') steps.push(`create the schedule of ${routine}: ${times}`);
+    if (action === 'update') steps.push(`update the schedule of ${routine}: ${times}${stays}`);
+    if (action === 'remove') steps.push(`remove the schedule of ${routine}`);
+  }
+  return { steps, notes: notesOf(plan) };
+}
+
+function notesOf(plan: ApplyPlan): string[] {
+  const notes = plan.folders.filter(({ prepare }) => !prepare).map(folderInWords);
+  if (plan.forced)
+    notes.push(`the file does not build on version ${plan.current?.version}: what was changed there is overruled`);
+  for (const { routine, action, paused } of plan.schedules) {
+    if (action === 'leave') {
+      notes.push(
+        `the routine ${routine} is not in the file any more, but its schedule stays and its runs will fail: cofre apply --remove removes it`,
+      );
+    }
+    if (action === 'none' && paused !== null) notes.push(`the routine ${routine} is paused: ${paused}`);
+  }
+  return notes;
+}
+
+/** The catalog for whoever owns its schema. */
+export async function catalogOwner({ catalog }: Pick<Config, 'catalog'>): Promise<PostgresTarget> {
+  const { user, password } = catalog.owner ?? catalog;
+  const { host, port, tls, database } = catalog;
+  return { host, port, tls, database, user, password: await resolveSecret(password) };
+}
+
+/** As the owner, because before the first migration the runtime role may read nothing. */
+async function readCurrent(config: Config): Promise<{ version: number; current: StoredConfiguration | null }> {
+  const catalog = new Catalog(await catalogOwner(config));
+  try {
+    const version = await appliedVersion(catalog);
+    const known = (await readMigrations()).length;
+    if (version > known) throw newerCatalog(version, known);
+    if (version === 0) return { version, current: null };
+    return { version, current: await currentConfiguration(catalog).catch(ignoreNone) };
+  } finally {
+    await catalog.close();
+  }
+}
+
+function ignoreNone(error: unknown): null {
+  if (error instanceof CofreError && error.code === 'not-known') return null;
+  throw error;
+}
+
+function staleFile(
+  configPath: string,
+  current: StoredConfiguration,
+  base: readonly string[],
+  changes: readonly Change[],
+): CofreError {
+  const why = base.length === 0 ? 'was never applied from here' : 'builds on an older one';
+  const lost = changesInWords(changes).map((line) => `\n  ${line}`);
+  return new CofreError(
+    'refused',
+    `version ${current.version} of the configuration was applied on ${current.appliedAt}, and ${configPath} ${why}; applying it would:${lost.join('')}`,
+    { hint: 'bring in what was changed there (version control), or overrule it: cofre apply --force' },
+  );
+}
+
+function sectionsOf(document: unknown): Sections {
+  return typeof document === 'object' && document !== null ? (document as Sections) : {};
+}
+
+function pathsOf(before: Sections): Record<string, string | undefined> {
+  const destinations = Object.entries(before.destinations ?? {});
+  return Object.fromEntries(destinations.map(([name, settings]) => [name, (settings as { path?: string }).path]));
+}

@@ -1,0 +1,109 @@
+import type { BackupResult } from '../workflows/backup-database.ts';
+import type { EnsureResult } from '../workflows/ensure-database.ts';
+import type { RestoreResult } from '../workflows/restore-into.ts';
+import type { RoutineResult } from '../workflows/run-routine.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import { printReason } from './failure.ts';
+import { bytesInWords, durationInWords, printJson, say } from './print.ts';
+import type { RunEnd } from './run-end.ts';
+import type { GlobalOptions } from './session.ts';
+import type { RunId } from './start.ts';
+
+/** Prints how a run ended, in words or as the one JSON document, and gives the command's exit code. */
+export function reportEnd(options: GlobalOptions, end: RunEnd): number {
+  const { workflowId, runId, state, backupId, environment, startedAt, finishedAt, reason } = end;
+  if (reason !== undefined) printReason(reason);
+  else for (const line of endInWords(end)) say(options, line);
+  if (options.json) {
+    const error =
+      reason === undefined
+        ? undefined
+        : { code: reason.code, message: reason.message, ...(reason.hint === undefined ? {} : { hint: reason.hint }) };
+    printJson({
+      workflowId,
+      runId,
+      state,
+      ...(backupId === null ? {} : { backupId }),
+      environment,
+      startedAt,
+      finishedAt,
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+  if (reason !== undefined) return exitCodeOf(reason.code);
+  return state === 'incomplete' ? EXIT.debt : EXIT.done;
+}
+
+/** With --no-follow: the workflow id on stdout, for scripts, and how to go on, for people. */
+export function reportStart(options: GlobalOptions, run: RunId, environment: string | null): void {
+  if (options.json) {
+    printJson({ ...run, state: 'running', environment, startedAt: new Date().toISOString(), finishedAt: null });
+  } else {
+    process.stdout.write(`${run.workflowId}\n`);
+  }
+  say(options, `started; cofre follow ${run.workflowId} shows it`);
+}
+
+function endInWords(end: RunEnd): string[] {
+  switch (end.workflow) {
+    case 'backupDatabase':
+      return backupInWords(end, end.result as BackupResult);
+    case 'restoreDatabase':
+      return restoreInWords(end.result as RestoreResult);
+    case 'ensureDatabase': {
+      const result = end.result as EnsureResult;
+      return result.state === 'exists'
+        ? [`exists: the database of ${result.environment} is there; nothing was done`]
+        : restoreInWords(result);
+    }
+    case 'runRoutine':
+      return routineInWords(end, end.result as RoutineResult);
+    default:
+      return [`${end.workflow} of ${end.environment ?? end.workflowId}: ${end.state}`];
+  }
+}
+
+function backupInWords(end: RunEnd, result: BackupResult): string[] {
+  const { backupId, environment, state, copies } = result;
+  const share = result.rawBytes > 0 ? ` (${Math.round((result.sizeBytes / result.rawBytes) * 100)} %)` : '';
+  return [
+    `backup of ${environment} ${state} in ${took(end)}: ${backupId}`,
+    `  ${result.rows} rows, ${bytesInWords(result.rawBytes)} of data, archive of ${bytesInWords(result.sizeBytes)}${share}, made on ${result.host}`,
+    ...copies.map(
+      ({ destination, state: copy, reason }) =>
+        `  ${destination}: ${reason === undefined ? copy : `${copy}: ${reason.message}${reason.hint === undefined ? '' : `\n    → ${reason.hint}`}`}`,
+    ),
+    `next: cofre show ${backupId}, or cofre restore --from ${environment} --backup ${backupId} --to ${environment}`,
+  ];
+}
+
+function restoreInWords(result: RestoreResult): string[] {
+  const { environment, state, dataFrom, oldDatabase, warnings } = result;
+  const what =
+    state === 'created'
+      ? 'a new, empty database'
+      : `${result.rows} rows${result.backupId === null ? '' : ` of ${result.backupId}`}`;
+  const lines = [`${state}: ${environment} has ${what}, in ${durationInWords(result.tookMs)}`];
+  if (dataFrom !== null)
+    lines.push(
+      `  the data are from ${dataFrom}, ${durationInWords(Date.now() - Date.parse(dataFrom))} ago: what was entered since is not in it`,
+    );
+  if (oldDatabase !== null)
+    lines.push(
+      `  the database it replaced is kept as ${oldDatabase.name}, closed, for ${oldDatabase.until}; cofre runs --all shows the run that removes it`,
+    );
+  for (const warning of warnings) lines.push(`  note: ${warning}`);
+  lines.push('next: use the environment');
+  return lines;
+}
+
+function routineInWords(end: RunEnd, { routine, environments }: RoutineResult): string[] {
+  const sizeBytes = environments.reduce((sum, { sizeBytes: size }) => sum + (size ?? 0), 0);
+  return [
+    `routine ${routine} done in ${took(end)}: ${environments.length} environments backed up, ${bytesInWords(sizeBytes)}`,
+  ];
+}
+
+function took({ startedAt, finishedAt }: RunEnd): string {
+  return durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
+}

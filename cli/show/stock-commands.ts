@@ -1,0 +1,128 @@
+import { join } from 'node:path';
+
+import pg from 'pg';
+
+import type { BackupDetail, CopyDetail } from '../../catalog/backup-list.ts';
+import { objectPrefix } from '../../catalog/backup-id.ts';
+import type { DatabaseFacts, Manifest, RoleFacts } from '../../catalog/manifest.ts';
+import type { AppliedConfig, DestinationConfig } from '../../config/schema.ts';
+import { shapeClauses } from '../../sources/postgres/create-database.ts';
+import { assignment } from '../../sources/postgres/load.ts';
+import { bytesInWords } from '../print.ts';
+
+const { escapeIdentifier, escapeLiteral } = pg;
+
+/**
+ * The commands that restore a backup without Cofre, to be pasted into a shell: one block for each verified copy.
+ * They make a database of the recorded name and refuse where there is one already.
+ */
+export function stockCommands(backup: BackupDetail, manifest: Manifest, config: AppliedConfig): string {
+  const verified = backup.copies.filter(({ state }) => state === 'verified');
+  const blocks = verified.map((copy) => blockOf(backup, manifest, copy, config));
+  return blocks.length === 0
+    ? `# No copy of ${backup.id} is verified: there is nothing to restore from.`
+    : blocks.join('\n\n');
+}
+
+function blockOf(backup: BackupDetail, manifest: Manifest, copy: CopyDetail, config: AppliedConfig): string {
+  const destination = config.destinations[copy.destination];
+  if (destination === undefined) {
+    return `# The copy in ${copy.destination}: that destination is not in the configuration any more; look where it was kept.`;
+  }
+  const archive = objectPath(backup, manifest, destination);
+  const object = manifest.objects[0];
+  const where = destination.shared === true ? 'every host' : (destination.hosts ?? []).join(', ');
+  const major = Math.floor(manifest.server.versionNumber / 10_000);
+  const tools = manifest.pipeline === 'staged' ? 'tar, zstd' : 'zstd';
+  const extensions = manifest.database.extensions.filter(({ name }) => name !== 'plpgsql');
+  const installed = extensions.map(({ name, version }) => `${name} ${version}`).join(', ');
+  return [
+    `# ${backup.id} of ${backup.environment} from the copy in ${copy.destination}: ${bytesInWords(object?.sizeBytes ?? 0)}, seen by: ${where}`,
+    `# Needs ${tools}, the clients of PostgreSQL ${Math.max(major, 14)}, and room for ${bytesInWords(manifest.content.rawBytes)} in the folder that mktemp makes (TMPDIR).`,
+    ...(installed === '' ? [] : [`# The server must offer these extensions: ${installed}`]),
+    '# Run it as a superuser of the server that gets the database. Owners stay as they were; with --no-owner everything belongs to that superuser.',
+    connectionOf(backup, config),
+    '(',
+    'set -eu',
+    'cd "$(mktemp -d)"',
+    `echo ${quote(`${object?.sha256 ?? ''}  ${archive}`)} | sha256sum --check`,
+    "psql -X -q -v ON_ERROR_STOP=1 -d postgres <<'SQL'",
+    ...rolesSql(manifest.database),
+    ...databaseSql(manifest),
+    'SQL',
+    ...restoreLines(manifest, archive),
+    `psql -X -q -d ${quote(manifest.database.name)} -c ANALYZE`,
+    ')',
+  ].join('\n');
+}
+
+/** Where the object lies, for the machines that see the destination. */
+export function objectPath(backup: BackupDetail, manifest: Manifest, destination: DestinationConfig): string {
+  return join(destination.path, objectPrefix(backup.environment, backup.id), manifest.objects[0]?.key ?? '');
+}
+
+function restoreLines({ pipeline, database }: Manifest, archive: string): string[] {
+  const target = quote(database.name);
+  if (pipeline === 'streamed') return [`zstd -dc ${quote(archive)} | pg_restore --exit-on-error -d ${target}`];
+  return [
+    `mkdir d && tar xf ${quote(archive)} -C d && find d -name '*.zst' -print0 | xargs -0r zstd -dq --rm && pg_restore -Fd -j4 -d ${target} d`,
+  ];
+}
+
+function connectionOf({ environment }: BackupDetail, config: AppliedConfig): string {
+  const server = config.servers[config.environments[environment]?.database.server ?? ''];
+  if (server === undefined) return '# Say which server: export PGHOST=… PGPORT=… PGUSER=…';
+  return `export PGHOST=${quote(server.host)} PGPORT=${server.port} PGUSER=${quote(server.admin.user)} PGCLIENTENCODING=UTF8`;
+}
+
+/** Only those that are missing: one that exists is never changed. */
+function rolesSql({ roles, memberships }: DatabaseFacts): string[] {
+  const create = roles.map((role) => {
+    const statement = `CREATE ROLE ${escapeIdentifier(role.name)} ${attributesOf(role)}`;
+    return `SELECT ${escapeLiteral(statement)} WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${escapeLiteral(role.name)}) \\gexec`;
+  });
+  const grant = memberships.map(
+    ({ role, member, admin }) =>
+      `GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${admin ? ' WITH ADMIN OPTION' : ''};`,
+  );
+  const logins = roles.filter(({ login }) => login).map(({ name }) => escapeIdentifier(name));
+  const note =
+    logins.length === 0
+      ? []
+      : [`-- Passwords are in no backup; for a login that was made here: \\password (${logins.join(', ')})`];
+  return [...note, ...create, ...grant];
+}
+
+/** What made a role more than an application's stays behind: nobody should get such rights from a pasted command. */
+function attributesOf({ login, inherit }: RoleFacts): string {
+  return `${login ? 'LOGIN' : 'NOLOGIN'} ${inherit ? 'INHERIT' : 'NOINHERIT'}`;
+}
+
+function databaseSql({ database: facts, server }: Manifest): string[] {
+  const database = escapeIdentifier(facts.name);
+  const owner = escapeIdentifier(facts.owner);
+  const statements = [
+    `CREATE DATABASE ${database} OWNER ${owner} TEMPLATE template0 ${shapeClauses(facts, server.versionNumber)} CONNECTION LIMIT ${facts.connectionLimit};`,
+  ];
+  if (facts.comment !== null) statements.push(`COMMENT ON DATABASE ${database} IS ${escapeLiteral(facts.comment)};`);
+  if (facts.privileges !== null) {
+    statements.push(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC, ${owner};`);
+    for (const { grantee, privilege, grantable } of facts.privileges) {
+      const to = grantee === '' ? 'PUBLIC' : escapeIdentifier(grantee);
+      statements.push(
+        `GRANT ${privilege} ON DATABASE ${database} TO ${to}${grantable && grantee !== '' ? ' WITH GRANT OPTION' : ''};`,
+      );
+    }
+  }
+  for (const setting of facts.settings) {
+    const whose =
+      setting.role === null ? `DATABASE ${database}` : `ROLE ${escapeIdentifier(setting.role)} IN DATABASE ${database}`;
+    statements.push(`ALTER ${whose} SET ${assignment(setting)};`);
+  }
+  return statements;
+}
+
+/** One word for the shell, whatever is in it. */
+function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

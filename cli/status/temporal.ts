@@ -1,0 +1,90 @@
+import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
+
+import { CONTROL_QUEUE, hostQueue } from '../../workflows/queues.ts';
+import { searchAttributes } from '../../workflows/search-attributes.ts';
+import { describeRoutine, managedRoutines } from '../apply/schedules.ts';
+import { isPolled } from '../standstill.ts';
+
+export interface RunningRun {
+  readonly workflowId: string;
+  readonly workflow: string;
+  readonly environment: string | null;
+  readonly phase: string | null;
+  /** What it waits for: `nothing` but its own work, `approval`, `operator`, `resource`. */
+  readonly needs: string | null;
+  readonly startedAt: string;
+}
+
+export interface RoutineStatus {
+  readonly routine: string;
+  readonly nextStart: string | null;
+  readonly timezone: string;
+  /** The reason; null while it is not paused. */
+  readonly paused: string | null;
+  readonly running: boolean;
+}
+
+export interface QueueStatus {
+  /** A host, or null for the workflows. */
+  readonly host: string | null;
+  readonly working: boolean;
+}
+
+/** What people wait for; the locks and timers that belong to it are left out. */
+const SHOWN = ['backupDatabase', 'restoreDatabase', 'ensureDatabase', 'runRoutine'];
+const MOST_RUNS = 200;
+
+export async function runningRuns(client: Client, environment: string | undefined): Promise<RunningRun[]> {
+  const runs: RunningRun[] = [];
+  const types = SHOWN.map((type) => `'${type}'`).join(', ');
+  const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types})`;
+  const only = environment === undefined ? '' : ` AND CofreEnvironment = '${environment}'`;
+  for await (const info of client.workflow.list({ query: query + only })) {
+    if (runs.length === MOST_RUNS) break;
+    runs.push(toRun(info));
+  }
+  return runs;
+}
+
+function toRun(info: WorkflowExecutionInfo): RunningRun {
+  const attributes = info.typedSearchAttributes;
+  return {
+    workflowId: info.workflowId,
+    workflow: info.type,
+    environment: attributes.get(searchAttributes.environment) ?? null,
+    phase: attributes.get(searchAttributes.phase) ?? null,
+    needs: attributes.get(searchAttributes.needs) ?? null,
+    startedAt: info.startTime.toISOString(),
+  };
+}
+
+/** The routines of the configuration, and those whose schedules stayed behind. */
+export async function routineStatus(client: Client, configured: readonly string[]): Promise<RoutineStatus[]> {
+  const names = [...new Set([...configured, ...(await managedRoutines(client))])];
+  const all: RoutineStatus[] = [];
+  for (const routine of names) {
+    const found = await describeRoutine(client, routine);
+    const { paused = false, note } = found?.state ?? {};
+    all.push({
+      routine,
+      nextStart: paused ? null : (found?.info.nextActionTimes[0]?.toISOString() ?? null),
+      timezone: found?.spec.timezone ?? 'UTC',
+      paused: paused ? (note ?? 'no reason given') : null,
+      running: (found?.info.runningActions.length ?? 0) > 0,
+    });
+  }
+  return all;
+}
+
+/** Whether a worker takes the workflows, and the steps of each host. */
+export async function queueStatus(client: Client, hosts: readonly string[]): Promise<QueueStatus[]> {
+  const control =
+    (await isPolled(client, CONTROL_QUEUE, 'workflow')) && (await isPolled(client, CONTROL_QUEUE, 'activity'));
+  const all: QueueStatus[] = [{ host: null, working: control }];
+  for (const host of hosts) {
+    const light = await isPolled(client, hostQueue(host, 'light'), 'activity');
+    const heavy = await isPolled(client, hostQueue(host, 'heavy'), 'activity');
+    all.push({ host, working: light && heavy });
+  }
+  return all;
+}

@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Command } from 'commander';
+import type { Logger } from 'pino';
+
+import { currentConfiguration } from '../catalog/configurations.ts';
+import type { ConnectionConfig } from '../config/schema.ts';
+import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
+import type { RunningWorker } from '../workers/worker.ts';
+import { examplesAndExits } from './help.ts';
+import { say } from './print.ts';
+import { Session, type GlobalOptions } from './session.ts';
+import { aborted, listenForStop } from './up.ts';
+
+/** What another machine or another command will mend, so that the order in which things start does not matter. */
+const WORTH_WAITING: ReadonlySet<ErrorCode> = new Set([
+  'temporal-unavailable',
+  'catalog-unavailable',
+  'catalog-version',
+  'not-known',
+]);
+const TRY_AGAIN_MS = 5_000;
+
+export function register(program: Command, globals: () => GlobalOptions): void {
+  program
+    .command('worker')
+    .summary('do the work of one host')
+    .description(
+      'Takes work until it is told to stop (Ctrl-C, SIGTERM): the steps of the host, and the workflows. Waits for Temporal, the\n' +
+        'catalog and the first `cofre apply`. What it was doing when it stopped or died goes on when it is started again.',
+    )
+    .option('--host <name>', 'which of hosts: this machine is (else host: of the configuration)')
+    .addHelpText('after', examplesAndExits(['cofre worker', 'cofre worker --host erp-01'], [0, 1, 2, 130]))
+    .action(async ({ host: named }: { host?: string }) => {
+      const options = globals();
+      const stop = listenForStop();
+      const { createLog } = await import('../workers/log.ts');
+      const log = createLog();
+      const { connection } = await Session.open(options);
+      const host = named ?? connection.host;
+      await waitUntilReady(connection, log, stop);
+      if (stop.aborted) return;
+      const worker = await start(connection, host, log);
+      say(
+        options,
+        host === undefined ? 'takes work: workflows alone, no host was named' : `takes work for the host ${host}`,
+      );
+      void aborted(stop).then(() => worker.stop());
+      await worker.stopped;
+      say(options, 'stopped');
+    });
+}
+
+async function start(connection: ConnectionConfig, host: string | undefined, log: Logger): Promise<RunningWorker> {
+  const { startWorker } = await import('../workers/worker.ts');
+  return await startWorker({ connection, host, log });
+}
+
+/** Returns when Temporal, the catalog and an applied configuration are there, or the signal says to stop. */
+async function waitUntilReady(connection: ConnectionConfig, log: Logger, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    const session = new Session(connection);
+    try {
+      await session.client();
+      await currentConfiguration(await session.catalog());
+      return;
+    } catch (error) {
+      if (!(error instanceof CofreError) || !WORTH_WAITING.has(error.code)) throw error;
+      log.warn({ hint: error.hint }, `waiting: ${messageOf(error)}`);
+    } finally {
+      await session.close();
+    }
+    await sleep(TRY_AGAIN_MS, undefined, { signal: stop }).catch(() => undefined);
+  }
+}
