@@ -10,11 +10,13 @@ import { bytesBody, localFileBody } from '../destinations/local-file.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { withDestination } from '../destinations/open.ts';
 import { CofreError } from '../errors/error.ts';
+import { withClient } from '../postgres/connect.ts';
 import { checkArchive } from '../sources/postgres/check-archive.ts';
 import { checkSource } from '../sources/postgres/check-source.ts';
 import { findClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
 import { dumpDatabase } from '../sources/postgres/dump.ts';
+import { readServerFacts } from '../sources/postgres/facts.ts';
 import { archiveOf, buildManifest, finishedDump, readDump, readLocal, requireLocal, toReport } from './local-dump.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
 import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
@@ -66,12 +68,12 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
     try {
       const startedAt = Date.now();
       const target = await sourceOf(plan);
-      const { server, tools: clients } = await checkSource(target);
+      const server = await withClient(target, readServerFacts);
       await requireSameServer(catalog, plan, server);
       const result = await dumpDatabase({
         ...tools,
         target,
-        clients,
+        clients: await findClients(server.versionNumber),
         pipeline: plan.pipeline,
         directory,
         jobs: plan.jobs,

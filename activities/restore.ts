@@ -68,8 +68,8 @@ export function createRestoreActivities(dependencies: HostDependencies) {
   const { host, spool, catalog } = dependencies;
 
   return {
-    /** Finds, changing nothing, what a restore will meet on the server and in the spool. */
-    async checkRestore({ plan }: { plan: RestorePlan }): Promise<RestoreCheck> {
+    /** Finds, changing nothing, what a restore will meet on the server and, unless it is fetched already, in the spool. */
+    async checkRestore({ plan, fetched }: { plan: RestorePlan; fetched?: boolean }): Promise<RestoreCheck> {
       return await asStep(async () => {
         const manifest = await manifestOf(catalog, plan);
         const report = await checkTarget(await targetOf(plan), {
@@ -78,13 +78,16 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           extensions: extensionsOf(plan, manifest),
         });
         const { newServer } = await requireKnownServer(catalog, plan, report);
-        await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
+        if (fetched !== true)
+          await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
         return {
           liveOid: report.live?.oid ?? null,
           serverVersion: report.server.version,
           newServer,
           rolesToCreate: report.roles.toCreate,
-          extensions: report.extensions.map(({ name, version }) => `${name} ${version}`),
+          extensions: report.extensions
+            .filter(({ name }) => name !== 'plpgsql')
+            .map(({ name, version }) => `${name} ${version}`),
           warnings: [
             ...report.warnings,
             ...report.roles.different.map(

@@ -18,7 +18,7 @@ export async function startServers(folder: string): Promise<{ servers: TestServe
       folder: join(folder, 'postgres'),
       port: postgresPort,
       password,
-      settings: { fsync: 'off', max_connections: '200' },
+      settings: { fsync: 'off', max_connections: '200', max_prepared_transactions: '5' },
     }),
     startTemporal({
       folder: join(folder, 'temporal'),

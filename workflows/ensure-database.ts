@@ -3,7 +3,6 @@ import { upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { sees, type EnsurePlan, type RestorePlan } from '../activities/plans.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import { checkInput, type EnsureInput } from './inputs.ts';
-import { alone } from './lock.ts';
 import { showPhase } from './phase.ts';
 import { check, newRestoreId } from './restore-database.ts';
 import { restoreInto, type RestoreResult } from './restore-into.ts';
@@ -38,23 +37,25 @@ export async function ensureDatabase(input: EnsureInput): Promise<EnsureResult> 
       startedAt: startedAt.toISOString(),
       reason: 'the database did not exist',
     });
-    return await alone(environment, new Date(ensure.plan.endsAt), () => ensureAlone(ensure, input));
+    return (await restoreIfMissing(ensure, input)) ?? exists(environment);
   } catch (error) {
     throw await withBackOff(environment, error);
   }
 }
 
-async function ensureAlone(ensure: EnsurePlan, input: EnsureInput): Promise<EnsureResult> {
+/** null: the database exists, and nothing was done. */
+async function restoreIfMissing(ensure: EnsurePlan, input: EnsureInput): Promise<RestoreResult | null> {
   const { host, checked } = await check(ensure.plan);
-  if (checked.liveOid !== null) {
-    showPhase('done', {
-      text: `The database of **${input.environment}** exists. Nothing was done.\n\nNext step: none.`,
-    });
-    return { state: 'exists', environment: input.environment };
-  }
+  if (checked.liveOid !== null) return null;
   const plan = choose(ensure, input);
-  const again = plan.source.type === 'empty' ? { host, checked } : await check(plan);
-  return await restoreInto(plan, again.host, again.checked, { reason: 'ensure: the database did not exist' });
+  const at = plan.source.type === 'empty' ? { host, checked } : await check(plan);
+  const order = { reason: 'ensure: the database did not exist' };
+  return await restoreInto({ plan, ...at, order, whenExists: 'leave' });
+}
+
+function exists(environment: string): EnsureResult {
+  showPhase('done', { text: `The database of **${environment}** exists. Nothing was done.\n\nNext step: none.` });
+  return { state: 'exists', environment };
 }
 
 /** What to restore, or why nothing may be. Asked only when the database is known to be missing. */

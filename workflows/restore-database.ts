@@ -5,7 +5,6 @@ import type { RestoreCheck } from '../activities/restore.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { failRun } from './failure.ts';
 import { checkInput, type RestoreInput } from './inputs.ts';
-import { alone } from './lock.ts';
 import { chooseHost } from './on-host.ts';
 import { showPhase } from './phase.ts';
 import { restoreInto, type RestoreResult } from './restore-into.ts';
@@ -34,11 +33,7 @@ export interface RestorePreview {
 /** Restores one backup of Cofre's, or a dump by path, into the environment it came from. */
 export async function restoreDatabase(input: RestoreInput): Promise<RestoreResult> {
   const plan = await resolve('restoreDatabase', input);
-  const endsAt = new Date(plan.endsAt);
-  return await alone(plan.environment.id, endsAt, async () => {
-    const { host, checked } = await check(plan);
-    return await restoreInto(plan, host, checked, input);
-  });
+  return await restoreInto({ plan, ...(await check(plan)), order: input, whenExists: 'replace' });
 }
 
 /** Says what a restore would do, and does nothing. */

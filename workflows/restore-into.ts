@@ -8,10 +8,11 @@ import {
 } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { RestoreCheck } from '../activities/restore.ts';
+import type { FetchReport, LoadReport, RestoreCheck } from '../activities/restore.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
+import { alone } from './lock.ts';
 import { onHost } from './on-host.ts';
 import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
@@ -36,16 +37,29 @@ export interface RestoreResult {
 /** Who asked, for the catalog; the plan has everything else. */
 export type RestoreOrder = Pick<RestoreInput, 'reason' | 'ticket' | 'requestedBy'>;
 
+export interface RestoreInto {
+  readonly plan: RestorePlan;
+  readonly host: string;
+  readonly checked: RestoreCheck;
+  readonly order: RestoreOrder;
+}
+
 /**
- * Restores into the environment of the plan on the host that was checked, while the caller holds the environment:
- * fetch, load under a temporary name, compare, and only then swap names. Until the swap the live database is untouched.
+ * Restores into the environment of the plan on the host that was checked: fetch, then, alone on the environment, load
+ * under a temporary name, compare, and only then swap names. Until the swap the live database is untouched.
+ * Told to `leave` a database that exists by then, it gives null and everything stays as it is.
  */
+export async function restoreInto(target: RestoreInto & { readonly whenExists: 'replace' }): Promise<RestoreResult>;
 export async function restoreInto(
-  plan: RestorePlan,
-  host: string,
-  checked: RestoreCheck,
-  order: RestoreOrder,
-): Promise<RestoreResult> {
+  target: RestoreInto & { readonly whenExists: 'leave' },
+): Promise<RestoreResult | null>;
+export async function restoreInto({
+  plan,
+  host,
+  checked,
+  order,
+  whenExists,
+}: RestoreInto & { readonly whenExists: 'replace' | 'leave' }): Promise<RestoreResult | null> {
   const startedAt = Date.now();
   const progress: RestoreProgress = { plan, host, checked, step: 'fetch' };
   const { workflowId, firstExecutionRunId: runId } = workflowInfo();
@@ -66,36 +80,32 @@ export async function restoreInto(
     ...(plan.source.type === 'backup' ? [{ key: searchAttributes.backupId, value: plan.source.backupId }] : []),
   ]);
   try {
-    return await onHost(host, () => restoreOnHost(plan, progress, startedAt));
+    return await onHost(host, () => restoreOnHost(plan, progress, startedAt, whenExists === 'leave'));
   } catch (error) {
     throw await giveUp(plan, progress, error);
   }
 }
 
-async function restoreOnHost(plan: RestorePlan, progress: RestoreProgress, startedAt: number): Promise<RestoreResult> {
-  const { host, checked } = progress;
+async function restoreOnHost(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  startedAt: number,
+  onlyIfMissing: boolean,
+): Promise<RestoreResult | null> {
+  const { host } = progress;
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
 
+  // Not alone yet: fetching touches nothing of the environment, and waiting for room may take hours.
   show(progress, 'fetch');
   const fetched = await waitingForRoom(endsAt, `room for the restore of ${id}`, () =>
     heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }),
   );
   progress.fetched = fetched;
 
-  show(progress, 'load');
-  const loaded = await heavy(host, endsAt, `load ${id} under a temporary name, compare`).loadDatabase({
-    plan,
-    attempt: fetched.attempt,
-  });
-  progress.loaded = loaded;
-
-  show(progress, 'swap');
-  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({
-    plan,
-    loaded,
-    liveOid: checked.liveOid,
-  });
+  const replaced = await alone(id, endsAt, () => replaceDatabase(plan, progress, fetched, onlyIfMissing));
+  if (replaced === null) return await leaveAsItIs(plan, progress);
+  const { loaded, oldDatabase } = replaced;
 
   show(progress, 'cleaning');
   await light(host, endsAt, `clean up after the restore of ${id}`).cleanRestore({ plan, discard: false });
@@ -109,7 +119,7 @@ async function restoreOnHost(plan: RestorePlan, progress: RestoreProgress, start
     rows: loaded.rows,
     tookMs: Date.now() - startedAt,
     oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, until },
-    warnings: [...checked.warnings, ...loaded.warnings],
+    warnings: [...progress.checked.warnings, ...loaded.warnings],
   };
   await control.finishRestore({
     restoreId: plan.restoreId,
@@ -124,6 +134,40 @@ async function restoreOnHost(plan: RestorePlan, progress: RestoreProgress, start
   progress.result = result;
   show(progress, 'done');
   return result;
+}
+
+/** The part that is alone on the environment; null when there is nothing to do any more. */
+async function replaceDatabase(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  { attempt }: FetchReport,
+  onlyIfMissing: boolean,
+): Promise<{ loaded: LoadReport; oldDatabase: { name: string; oid: number } | null } | null> {
+  const { host } = progress;
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+  // While this run waited for its turn another one may have made or replaced the database.
+  const { liveOid } = await light(host, endsAt, `look at ${id} again`).checkRestore({ plan, fetched: true });
+  if (onlyIfMissing && liveOid !== null) return null;
+
+  show(progress, 'load');
+  const loaded = await heavy(host, endsAt, `load ${id} under a temporary name, compare`).loadDatabase({
+    plan,
+    attempt,
+  });
+  progress.loaded = loaded;
+
+  show(progress, 'swap');
+  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({ plan, loaded, liveOid });
+  return { loaded, oldDatabase };
+}
+
+async function leaveAsItIs(plan: RestorePlan, progress: RestoreProgress): Promise<null> {
+  const endsAt = new Date(plan.endsAt);
+  await light(progress.host, endsAt, 'remove what was fetched').cleanRestore({ plan, discard: false });
+  const error = { code: 'refused', message: 'the database exists by now: another run or a person made it' };
+  await control.finishRestore({ restoreId: plan.restoreId, end: { state: 'refused', host: progress.host, error } });
+  return null;
 }
 
 /** The replaced database outlives this run; a run of its own, with a timer that the UI shows, removes it later. */

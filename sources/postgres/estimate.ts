@@ -1,6 +1,7 @@
 import pg from 'pg';
 
 import { nativeCode } from '../../errors/error.ts';
+import { SQLSTATE } from '../../postgres/connect.ts';
 
 const SAMPLED_TABLES = 30;
 const SAMPLED_PAGES = 200;
@@ -12,12 +13,8 @@ const QUERY_CANCELED = '57014';
  * written as text, the others and the large objects by their size on disk. Takes seconds, whatever the database's size.
  */
 export async function estimateRawBytes(client: pg.Client): Promise<number> {
-  const { rows: tables } = await client.query<{ schema: string; name: string; pages: string; size: string }>(`
-    select n.nspname as schema, c.relname as name, pg_table_size(c.oid) as size,
-      pg_relation_size(c.oid) / current_setting('block_size')::int as pages
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-    order by pg_table_size(c.oid) desc`);
+  const tables = await readSizes(client);
+  if (tables === undefined) return await databaseSize(client);
   let bytes = 0;
   for (const [index, table] of tables.entries()) {
     const sampled = index < SAMPLED_TABLES && Number(table.pages) > 0;
@@ -26,6 +23,38 @@ export async function estimateRawBytes(client: pg.Client): Promise<number> {
   }
   const { rows } = await client.query<{ size: string }>("select pg_relation_size('pg_largeobject') as size");
   return Math.round(bytes + Number(rows[0]?.size ?? 0));
+}
+
+interface TableSize {
+  readonly schema: string;
+  readonly name: string;
+  readonly pages: string;
+  readonly size: string;
+}
+
+/** The tables, the biggest first; undefined while somebody has locked one: to be measured it must be locked for a moment. */
+async function readSizes(client: pg.Client): Promise<TableSize[] | undefined> {
+  await client.query(`begin read only; set local lock_timeout = ${SAMPLE_TIMEOUT_MS}`);
+  try {
+    const { rows } = await client.query<TableSize>(`
+      select n.nspname as schema, c.relname as name, pg_table_size(c.oid) as size,
+        pg_relation_size(c.oid) / current_setting('block_size')::int as pages
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      order by pg_table_size(c.oid) desc`);
+    await client.query('commit');
+    return rows;
+  } catch (error) {
+    await client.query('rollback');
+    if (nativeCode(error) === SQLSTATE.lockNotAvailable) return undefined;
+    throw error;
+  }
+}
+
+/** On disk, indexes too: seldom less than the raw dump takes. */
+async function databaseSize(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ size: string }>('select pg_database_size(current_database()) as size');
+  return Number(rows[0]?.size ?? 0);
 }
 
 /** The text of a whole table, judged by some of its pages; undefined where even those take too long to read. */

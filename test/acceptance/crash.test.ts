@@ -60,25 +60,31 @@ describe('a worker that is killed', () => {
     await installation.endWorker(worker, 'SIGTERM');
   });
 
-  it('and a run that is cancelled in the middle of the dump leaves nothing behind', async () => {
+  it('and a run that is cancelled in the middle of the dump leaves nothing behind', async (context) => {
     const worker = await installation.startWorker();
     const before = await readdir(join(installation.backups, 'big'));
     // A table that somebody else has locked keeps the dump in its middle for as long as the test needs.
     const locker = await openClient(installation.target('big'));
+    context.after(() => locker.end());
     await locker.query('BEGIN; LOCK TABLE vendas.cliente IN ACCESS EXCLUSIVE MODE');
     const backup = installation.json<{ state: string; workflowId: string }>(['backup', 'big']);
     await until('the dump runs', () => toolsOf(installation).some((words) => words.includes('pg_dump')));
-    const runs = await installation.json<{ workflowId: string; state: string }[]>(['runs', '--environment', 'big']);
-    const running = runs.find(({ workflowId }) => workflowId.startsWith('backupDatabase/big/'));
-    assert.ok(running !== undefined, JSON.stringify(runs));
-    const cancelled = await installation.cofre(['cancel', running.workflowId, '--yes']);
+    let running: string | undefined;
+    await until('the run is listed', async () => {
+      const runs = await installation.json<{ workflowId: string; state: string }[]>(['runs', '--environment', 'big']);
+      running = runs.find(
+        (one) => one.workflowId.startsWith('backupDatabase/big/') && one.state === 'running',
+      )?.workflowId;
+      return running !== undefined;
+    });
+    const cancelled = await installation.cofre(['cancel', running ?? '', '--yes']);
     assert.equal(cancelled.code, 0, cancelled.stderr);
     const result = await backup;
     assert.equal(result.state, 'cancelled', JSON.stringify(result));
     assert.deepEqual(toolsOf(installation), []);
     assert.deepEqual(await readdir(join(installation.spool, 'big')), []);
     assert.deepEqual(await readdir(join(installation.backups, 'big')), before);
-    await locker.end();
+    await locker.query('ROLLBACK');
     const again = await installation.json<{ state: string }>(['backup', 'big']);
     assert.equal(again.state, 'complete', 'the environment is free again');
     await installation.endWorker(worker, 'SIGTERM');

@@ -63,7 +63,11 @@ describe('a directory', () => {
     await assert.rejects(prepareDirectory(used), { code: 'not-mounted' });
     await mkdir(join(used, 'lost+found'), { recursive: true });
     await writeFile(join(used, 'somebody.doc'), 'x');
-    await assert.rejects(prepareDirectory(used), { code: 'refused', message: /somebody\.doc/, hint: /--yes/ });
+    await assert.rejects(prepareDirectory(used), {
+      code: 'refused',
+      message: /somebody\.doc/,
+      hint: /destination prepare/,
+    });
     assert.equal(await prepareDirectory(used, { evenIfNotEmpty: true }), true);
 
     const both = join(root, 'both');
