@@ -19,6 +19,7 @@ import { dumpDatabase } from '../sources/postgres/dump.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
 import { archiveOf, buildManifest, finishedDump, readDump, readLocal, requireLocal, toReport } from './local-dump.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
+import type { ArchiveReport, DumpReport } from './reports.ts';
 import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep, type Step } from './step.ts';
@@ -29,22 +30,6 @@ export interface HostDependencies {
   readonly catalog: Catalog;
   /** A tool whose bytes do not move for so long is ended. */
   readonly stallMs: number;
-}
-
-export interface DumpReport {
-  readonly attempt: string;
-  readonly rows: number;
-  readonly tables: number;
-  readonly rawBytes: number;
-  readonly warnings: readonly string[];
-  readonly tookMs: number;
-}
-
-export interface ArchiveReport {
-  /** Relative to the backup's folder. */
-  readonly key: string;
-  readonly sizeBytes: number;
-  readonly sha256: string;
 }
 
 export type BackupActivities = ReturnType<typeof createBackupActivities>;

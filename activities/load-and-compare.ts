@@ -17,7 +17,7 @@ import { planEntries, type RestorePlan as EntryPlan } from '../sources/postgres/
 import type { HostDependencies } from './backup.ts';
 import type { RestorePlan } from './plans.ts';
 import { extensionsOf, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
-import type { FetchedArchive, LoadReport } from './restore.ts';
+import type { FetchedArchive, LoadReport } from './reports.ts';
 import { readIfThere, type Spool } from './spool.ts';
 import type { Step } from './step.ts';
 

@@ -5,7 +5,7 @@ import { MANIFEST_FORMAT, type Manifest } from '../catalog/manifest.ts';
 import { CofreError, nativeCode } from '../errors/error.ts';
 import type { DumpResult } from '../sources/postgres/dump.ts';
 import { VERSION } from '../version.ts';
-import type { ArchiveReport, DumpReport } from './backup.ts';
+import type { ArchiveReport, DumpReport } from './reports.ts';
 import type { BackupPlan } from './plans.ts';
 import { readIfThere, type Spool } from './spool.ts';
 

@@ -7,13 +7,14 @@ import { withClient } from '../postgres/connect.ts';
 import { checkTarget } from '../sources/postgres/check-target.ts';
 import { discardLoad } from '../sources/postgres/create-database.ts';
 import { dropDatabase } from '../sources/postgres/drop-database.ts';
-import { openArchive, type OpenArchive } from '../sources/postgres/open-archive.ts';
+import { openArchive } from '../sources/postgres/open-archive.ts';
 import { oldName } from '../sources/postgres/restore-target.ts';
 import { swapDatabases } from '../sources/postgres/swap.ts';
 import type { HostDependencies } from './backup.ts';
 import { fetchObject } from './fetch.ts';
 import { loadAndCompare } from './load-and-compare.ts';
 import type { RestorePlan } from './plans.ts';
+import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck } from './reports.ts';
 import {
   extensionsOf,
   formatOf,
@@ -26,40 +27,6 @@ import {
 } from './restore-target.ts';
 import { readIfThere, writeFileWhole } from './spool.ts';
 import { asStep } from './step.ts';
-
-export interface RestoreCheck {
-  /** OID of the database that would be replaced; null: there is none. */
-  readonly liveOid: number | null;
-  readonly serverVersion: string;
-  /** Another server than the last one, and an empty one. */
-  readonly newServer: boolean;
-  readonly rolesToCreate: readonly string[];
-  readonly extensions: readonly string[];
-  readonly warnings: readonly string[];
-}
-
-export interface FetchReport {
-  readonly attempt: string;
-  readonly bytes: number;
-  readonly from: string;
-}
-
-/** What `fetched.json` says. */
-export interface FetchedArchive {
-  readonly report: FetchReport;
-  readonly archive: OpenArchive;
-}
-
-export interface LoadReport {
-  readonly name: string;
-  readonly oid: number;
-  readonly rows: number;
-  readonly tables: number;
-  /** In words: what it was compared with. */
-  readonly compared: string;
-  readonly warnings: readonly string[];
-  readonly tookMs: number;
-}
 
 export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
 

@@ -1,6 +1,6 @@
 import { CancellationScope, isCancellation, uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
-import type { DumpReport } from '../activities/backup.ts';
+import type { DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { describeBackup, type BackupProgress } from './backup-text.ts';

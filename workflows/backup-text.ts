@@ -1,4 +1,4 @@
-import type { ArchiveReport, DumpReport } from '../activities/backup.ts';
+import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import type { CopyOutcome } from './copy-to.ts';
 import type { Reason } from './failure.ts';

@@ -1,6 +1,6 @@
 import { isCancellation } from '@temporalio/workflow';
 
-import type { ArchiveReport } from '../activities/backup.ts';
+import type { ArchiveReport } from '../activities/reports.ts';
 import type { BackupPlan, NamedDestination } from '../activities/plans.ts';
 import { reasonOf, type Reason } from './failure.ts';
 import { control, heavy } from './steps.ts';

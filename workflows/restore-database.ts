@@ -1,7 +1,7 @@
 import { uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { RestoreCheck } from '../activities/restore.ts';
+import type { RestoreCheck } from '../activities/reports.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { failRun } from './failure.ts';
 import { checkInput, type RestoreInput } from './inputs.ts';

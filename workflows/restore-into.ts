@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { FetchReport, LoadReport, RestoreCheck } from '../activities/restore.ts';
+import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';

@@ -1,5 +1,5 @@
 import type { RestorePlan } from '../activities/plans.ts';
-import type { FetchReport, LoadReport, RestoreCheck } from '../activities/restore.ts';
+import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
 import type { Reason } from './failure.ts';
 import { bytesInWords, durationInWords } from './phase.ts';
 import type { RestoreResult } from './restore-into.ts';
