@@ -4,9 +4,12 @@ import { open } from 'node:fs/promises';
 import { objectPrefix } from '../catalog/backup-id.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import { withDestination } from '../destinations/open.ts';
-import { CofreError, messageOf } from '../errors/error.ts';
+import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
 import { archiveOf } from './local-dump.ts';
 import { sees, type NamedDestination, type RestoreSource } from './plans.ts';
+
+/** A medium that cannot be reached says nothing against the copy on it. */
+const DAMAGED: ReadonlySet<ErrorCode> = new Set(['bad-content', 'not-found']);
 
 type BackupSource = Extract<RestoreSource, { type: 'backup' }>;
 
@@ -22,6 +25,8 @@ export async function fetchObject(request: {
   file: string;
   signal: AbortSignal;
   onProgress: (from: string, bytes: number) => void;
+  /** Called with a copy that is not what was verified: gone, cut or changed. */
+  onDamaged: (destination: string, error: CofreError) => Promise<void>;
 }): Promise<string> {
   const { host, source, signal } = request;
   const failures: string[] = [];
@@ -35,6 +40,7 @@ export async function fetchObject(request: {
       signal.throwIfAborted();
       // The spool is full whichever copy is read.
       if (error instanceof CofreError && error.code === 'no-space') throw error;
+      if (error instanceof CofreError && DAMAGED.has(error.code)) await request.onDamaged(destination.name, error);
       last = error;
       failures.push(`${destination.name}: ${messageOf(error)}`);
     }
@@ -42,7 +48,7 @@ export async function fetchObject(request: {
   const code = last instanceof CofreError ? last.code : 'destination-unavailable';
   throw new CofreError(code, `no copy of ${source.backupId} could be fetched: ${failures.join('; ')}`, {
     cause: last,
-    hint: 'mend the destination, or restore another backup',
+    hint: 'cofre backups lists the others; the damaged copies are marked, and ensure takes the next good backup',
   });
 }
 

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { recordCopy } from '../catalog/backups.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { CofreError } from '../errors/error.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
 import { withClient } from '../postgres/connect.ts';
 import { checkTarget } from '../sources/postgres/check-target.ts';
@@ -86,7 +89,10 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           if (source.type === 'backup' && manifest !== null) {
             const onProgress = (name: string, bytes: number): void =>
               report({ doing: `fetch from ${name}`, bytes, ofBytes: source.sizeBytes });
-            from = await fetchObject({ host, environment: id, source, manifest, file, signal, onProgress });
+            from = await fetchObject({
+              ...{ host, environment: id, source, manifest, file, signal, onProgress },
+              onDamaged: (destination, error) => markSuspect(catalog, source.backupId, destination, error),
+            });
           }
           const { size: bytes } = await stat(file);
           const rawBytes = source.type === 'backup' ? source.rawBytes : undefined;
@@ -166,4 +172,14 @@ export function createRestoreActivities(dependencies: HostDependencies) {
       });
     },
   };
+}
+
+/** From now on nobody chooses this copy any more, and `cofre status` shows it. */
+async function markSuspect(catalog: Catalog, backupId: string, destination: string, error: CofreError): Promise<void> {
+  await recordCopy(catalog, {
+    backupId,
+    destination,
+    state: 'suspect',
+    error: { code: error.code, message: error.message },
+  });
 }

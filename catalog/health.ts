@@ -12,7 +12,9 @@ export interface Health {
     readonly code: string;
     readonly message: string;
   } | null;
-  /** Copies that backups should have and do not have. */
+  /** The newest restore, if it failed. */
+  readonly restoreFailure: { readonly id: string; readonly code: string; readonly message: string } | null;
+  /** Copies that backups should have and do not have, or that were found damaged. */
   readonly debts: number;
 }
 
@@ -24,6 +26,9 @@ interface Row {
   failed_at: Date | null;
   error_code: string | null;
   error_message: string | null;
+  restore_id: string | null;
+  restore_code: string | null;
+  restore_message: string | null;
   debts: number;
 }
 
@@ -33,8 +38,8 @@ export async function readHealth(catalog: Catalog, environments: readonly string
     `SELECT e.environment, v.id AS verified_id, v.data_from, f.id AS failed_id, f.finished_at AS failed_at, f.error_code,
        f.error_message, (
          SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
-         WHERE b.environment = e.environment AND b.state = 'incomplete' AND c.state IN ('missing', 'suspect')
-       ) AS debts
+         WHERE b.environment = e.environment AND (b.state = 'incomplete' AND c.state = 'missing' OR b.state IN ('complete', 'incomplete') AND c.state = 'suspect')
+       ) AS debts, r.id AS restore_id, r.error_code AS restore_code, r.error_message AS restore_message
      FROM unnest($1::text[]) WITH ORDINALITY AS e (environment, place)
      LEFT JOIN LATERAL (
        SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from
@@ -48,6 +53,12 @@ export async function readHealth(catalog: Catalog, environments: readonly string
        WHERE b.environment = e.environment AND b.state = 'failed' AND b.id > coalesce(v.id, '')
        ORDER BY b.id DESC LIMIT 1
      ) f ON true
+     LEFT JOIN LATERAL (
+       SELECT newest.* FROM (
+         SELECT r.id, r.state, r.error_code, r.error_message FROM cofre.restores r
+         WHERE r.environment = e.environment AND r.state <> 'running' ORDER BY r.id DESC LIMIT 1
+       ) newest WHERE newest.state = 'failed'
+     ) r ON true
      ORDER BY e.place`,
     [[...environments]],
   );
@@ -63,6 +74,10 @@ function toHealth(row: Row): Health {
       failed === null || at === null
         ? null
         : { id: failed, at: at.toISOString(), code: row.error_code ?? 'unexpected', message: row.error_message ?? '' },
+    restoreFailure:
+      row.restore_id === null
+        ? null
+        : { id: row.restore_id, code: row.restore_code ?? 'unexpected', message: row.restore_message ?? '' },
     debts: row.debts,
   };
 }

@@ -90,7 +90,7 @@ function restoreInWords(result: RestoreResult): string[] {
     );
   if (oldDatabase !== null)
     lines.push(
-      `  the database it replaced is kept as ${oldDatabase.name}, closed, for ${oldDatabase.until}; cofre runs --all shows the run that removes it`,
+      `  the database it replaced is kept as ${oldDatabase.name}, closed, for ${oldDatabase.keptFor}; cofre runs --all shows the run that removes it`,
     );
   for (const warning of warnings) lines.push(`  note: ${warning}`);
   lines.push('next: use the environment');

@@ -134,14 +134,26 @@ function runRow({ workflow, environment, phase, needs, startedAt, workflowId }: 
   ];
 }
 
-function healthRow({ environment, stage, verified, failure, debts }: Status['environments'][number]): string[] {
+function healthRow({
+  environment,
+  stage,
+  verified,
+  failure,
+  restoreFailure,
+  debts,
+}: Status['environments'][number]): string[] {
   const trouble: string[] = [];
   if (verified === null) trouble.push('no verified backup');
-  if (failure !== null)
-    trouble.push(`${failure.id} failed: ${failure.code}: ${(failure.message.split('\n')[0] ?? '').slice(0, 100)}`);
-  if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing`);
+  if (failure !== null) trouble.push(`${failure.id} failed: ${failure.code}: ${firstLine(failure.message)}`);
+  if (restoreFailure !== null)
+    trouble.push(`the last restore failed: ${restoreFailure.code}: ${firstLine(restoreFailure.message)}`);
+  if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing or damaged`);
   const age = verified === null ? '' : `${durationInWords(Date.now() - Date.parse(verified.dataFrom))} ago`;
   return [environment, stage, verified?.id ?? 'none', age, trouble.join('; ')];
+}
+
+function firstLine(message: string): string {
+  return (message.split('\n')[0] ?? '').slice(0, 100);
 }
 
 function routineRow({ routine, nextStart, timezone, paused, running }: RoutineStatus): string[] {

@@ -53,10 +53,10 @@ export class Teller {
     const night = description.type === 'runRoutine';
     // Only a worker can tell the page.
     const page = (phase === 'waiting' || night) && standstill === undefined ? await this.#page(handle) : undefined;
-    // Of a night, the first line counts how far it is; of a wait, all of it says for what and what to do.
+    // Of a night, the first line counts how far it is; of a wait, all but that says for what and what to do.
     const [said, next] = night
       ? [page?.split('\n')[0]]
-      : (page?.replace(/\s+/g, ' ').trim().split(' Next step: ') ?? []);
+      : (page?.replace(/^.*\n/, '').replace(/\s+/g, ' ').trim().split(' Next step: ') ?? []);
     if (said !== undefined)
       this.#once('page', `${elapsed}  ${said}${next === undefined ? '' : `\n        → ${next}`}`, said, {
         live: !night,
@@ -83,12 +83,20 @@ export class Teller {
       const { currentDetails } = await this.#client.withDeadline(Date.now() + 3_000, () =>
         handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata'),
       );
-      return (currentDetails ?? '').replace(/\*\*|`/g, '');
+      return plainText(currentDetails ?? '');
     } catch {
       // The worker has gone in this moment: the next look will say so.
       return undefined;
     }
   }
+}
+
+/** Markdown for a terminal: without its marks and links, and without the table. */
+function plainText(markdown: string): string {
+  return markdown
+    .replace(/\n\n\| \| \|\n[\s\S]*$/, '')
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replace(/\*\*|`/g, '');
 }
 
 function failureInWords(step: StepNow, { code, message, hint }: NonNullable<StepNow['failure']>): string {

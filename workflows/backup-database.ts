@@ -3,16 +3,17 @@ import { CancellationScope, isCancellation, uuid4, upsertSearchAttributes, workf
 import type { DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
-import { describeBackup, type BackupProgress } from './backup-text.ts';
+import { describeBackup, missingCopies, type BackupProgress } from './backup-text.ts';
 import { copyTo, type CopyOutcome } from './copy-to.ts';
 import { failRun, reasonOf } from './failure.ts';
-import { checkInput, type BackupInput } from './inputs.ts';
+import type { BackupInput } from './inputs.ts';
 import { alone } from './lock.ts';
 import { chooseHost, onHost } from './on-host.ts';
+import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, light, probe } from './steps.ts';
-import { waitingForRoom } from './waits.ts';
+import { waitingForRoom, type Wait } from './waits.ts';
 
 export interface BackupResult {
   readonly backupId: string;
@@ -30,7 +31,7 @@ const HOSTS_TRIED = 3;
 
 /** Backs up the database of one environment: dump, compress, then for each destination upload and verify. */
 export async function backupDatabase(input: BackupInput): Promise<BackupResult> {
-  checkInput(
+  openRun(
     'backupDatabase',
     input,
     { environment: 'text', 'to?': 'texts', 'routine?': 'text', 'endsAt?': 'text' },
@@ -46,15 +47,11 @@ export async function backupDatabase(input: BackupInput): Promise<BackupResult> 
     { key: searchAttributes.routine, value: input.routine ?? null },
   ]);
 
-  const plan = await control.resolveBackup({
-    ...input,
-    backupId,
-    workflowId,
-    runId,
-    startedAt: startedAt.toISOString(),
-  });
+  const plan = await beforeAll(`Backup of ${input.environment}`, () =>
+    control.resolveBackup({ ...input, backupId, workflowId, runId, startedAt: startedAt.toISOString() }),
+  );
   upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
-  const progress: BackupProgress = { plan, step: 'preflight', copies: [] };
+  const progress: BackupProgress = { plan, step: 'preflight', waits: new Map(), copies: [] };
   try {
     return await makeBackup(plan, progress);
   } catch (error) {
@@ -83,7 +80,7 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
   const { id } = plan.environment;
 
   // Only the dump needs the environment for itself; its files can be packed and sent while others work on the data.
-  const { host, dumped } = await waitingForRoom(endsAt, `room for the dump of ${id}`, () =>
+  const { host, dumped } = await waitingForRoom(waitFor(`room for the dump of ${id}`, progress), () =>
     alone(id, endsAt, () => dumpOnce(plan, progress)),
   );
   progress.dumped = dumped;
@@ -96,11 +93,14 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
 
     show(progress, 'copies');
     const copies = await Promise.all(
-      plan.destinations.map((destination) =>
-        copyTo({ plan, host, attempt: dumped.attempt, archive, destination, endsAt }),
-      ),
+      plan.destinations.map(async (destination) => {
+        const wait = waitFor(`the destination ${destination.name}`, progress);
+        const copy = await copyTo({ plan, host, attempt: dumped.attempt, archive, destination, wait });
+        progress.copies = [...progress.copies, copy];
+        show(progress, 'copies');
+        return copy;
+      }),
     );
-    progress.copies = copies;
 
     const verified = copies.filter((copy) => copy.state === 'verified').length;
     if (verified === 0) {
@@ -181,10 +181,20 @@ async function cleanUp(
   }
 }
 
+function waitFor(what: string, progress: BackupProgress): Wait {
+  const { plan, waits } = progress;
+  return { endsAt: new Date(plan.endsAt), what, waits, show: () => show(progress, progress.step) };
+}
+
 function show(progress: BackupProgress, step: BackupProgress['step']): void {
   progress.step = step;
-  showPhase(step, {
-    needs: step === 'failed' && progress.reason?.code !== 'cancelled' ? 'operator' : 'nothing',
-    text: describeBackup(progress),
-  });
+  const { reason, waits } = progress;
+  const waiting = reason === undefined && waits.size > 0;
+  const toMend =
+    reason === undefined ? step === 'done' && missingCopies(progress).length > 0 : reason.code !== 'cancelled';
+  showPhase(
+    waiting ? 'waiting' : step,
+    describeBackup(progress),
+    waiting ? 'resource' : toMend ? 'operator' : 'nothing',
+  );
 }

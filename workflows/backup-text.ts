@@ -2,12 +2,15 @@ import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import type { CopyOutcome } from './copy-to.ts';
 import type { Reason } from './failure.ts';
-import { bytesInWords, durationInWords } from './phase.ts';
+import { failedState, mendFirst, type Page } from './page.ts';
+import { waitNext, waitState, type Waits } from './waits.ts';
+import { bytesInWords, durationInWords, timeInWords } from './words.ts';
 
 /** All that the page of a backup tells. */
 export interface BackupProgress {
   readonly plan: BackupPlan;
   step: 'preflight' | 'dump' | 'compress' | 'copies' | 'cleaning' | 'done' | 'failed';
+  readonly waits: Waits;
   host?: string;
   estimatedBytes?: number;
   dumped?: DumpReport;
@@ -18,58 +21,88 @@ export interface BackupProgress {
   leftBehind?: string | undefined;
 }
 
-const NOW: Readonly<Record<BackupProgress['step'], string>> = {
-  preflight: 'Looks whether the database can be read in full, and whether there is room.',
-  dump: 'Dumps the database in one snapshot. The bytes so far are in the pending activity `dump` below.',
-  compress: 'Compresses the dump into one archive. The environment is free again for other runs.',
-  copies: 'Sends the archive to each destination, reads it back and proves that it can be decoded in full.',
-  cleaning: 'Removes the local files.',
-  done: 'Done.',
-  failed: 'Failed.',
+const NOW: Readonly<Record<Exclude<BackupProgress['step'], 'done' | 'failed'>, string>> = {
+  preflight: '**Now (step 1 of 5):** looks whether the database can be read in full, and whether there is room.',
+  dump: '**Now (step 2 of 5):** dumps the database in one snapshot. The tab Pending Activities shows how many bytes so far.',
+  compress:
+    '**Now (step 3 of 5):** compresses the dump into one archive. The environment is free for other runs again.',
+  copies: '**Now (step 4 of 5):** sends the archive to each destination, reads it back there and decodes it in full.',
+  cleaning: '**Now (step 5 of 5):** removes the local files.',
 };
 
-/** The page of a backup in Markdown: what happens, in words and numbers, and the next step. */
-export function describeBackup(progress: BackupProgress): string {
-  const { plan, dumped, archive, reason } = progress;
-  const lines = [
-    `**Backup of ${plan.environment.id}** (${plan.database} on ${plan.server.name}), \`${plan.backupId}\``,
-    '',
-  ];
-  lines.push(
-    reason === undefined ? `Now: ${NOW[progress.step]}` : `**Failed (${reason.code}).** ${reason.message}`,
-    '',
-  );
-  lines.push('| | |', '|---|---|', `| host | ${progress.host ?? 'to be chosen'} |`);
-  if (progress.estimatedBytes !== undefined)
-    lines.push(`| expected | about ${bytesInWords(progress.estimatedBytes)} of raw data |`);
-  if (dumped !== undefined) {
-    lines.push(
-      `| dumped | ${dumped.rows} rows in ${dumped.tables} tables, ${bytesInWords(dumped.rawBytes)}, in ${durationInWords(dumped.tookMs)} |`,
-    );
-    for (const warning of dumped.warnings.slice(0, 5)) lines.push(`| warning | ${warning.replaceAll('|', '\\|')} |`);
-  }
-  if (archive !== undefined)
-    lines.push(`| archive | ${bytesInWords(archive.sizeBytes)}, SHA-256 \`${archive.sha256.slice(0, 16)}…\` |`);
-  const copies = progress.copies.map(
-    (copy) => `${copy.destination}: ${copy.state}${copy.reason === undefined ? '' : ` (${copy.reason.message})`}`,
-  );
-  lines.push(
-    `| copies | ${copies.length > 0 ? copies.join('; ').replaceAll('|', '\\|') : plan.destinations.map(({ name }) => name).join(', ')} |`,
-    '',
-  );
-  lines.push(`Next step: ${nextStep(progress)}`);
-  return lines.join('\n');
+/** The page of a backup: what happens, in words and numbers, and the next step. */
+export function describeBackup(progress: BackupProgress): Page {
+  const { plan } = progress;
+  return {
+    title: `**Backup of ${plan.environment.id}** (database ${plan.database} on ${plan.server.name})`,
+    state: stateOf(progress),
+    next: nextStep(progress),
+    facts: factsOf(progress),
+  };
+}
+
+/** Destinations that have no copy: a debt, until somebody mends them. */
+export function missingCopies({ copies }: BackupProgress): CopyOutcome[] {
+  return copies.filter(({ state }) => state === 'missing');
+}
+
+function stateOf(progress: BackupProgress): string {
+  const { step, reason, waits } = progress;
+  if (reason !== undefined) return failedState(reason);
+  if (waits.size > 0) return waitState(waits);
+  if (step !== 'done' && step !== 'failed') return NOW[step];
+  const missing = missingCopies(progress).length;
+  return missing === 0
+    ? '**Done.** Every copy was read back from its destination and decoded in full.'
+    : `**Done, with a debt:** ${missing} of ${progress.copies.length} copies ${missing === 1 ? 'is' : 'are'} missing.`;
 }
 
 function nextStep(progress: BackupProgress): string {
-  const { plan, reason, copies } = progress;
-  if (reason?.code === 'cancelled') return `none; ${progress.leftBehind ?? 'nothing was left behind'}.`;
+  const { plan, step, reason, waits, leftBehind } = progress;
+  const { id } = plan.environment;
+  if (reason?.code === 'cancelled') return `none. ${sentence(leftBehind ?? 'nothing was left behind')}`;
   if (reason !== undefined) {
-    const left = progress.leftBehind === undefined ? '' : ` (${progress.leftBehind})`;
-    return `${reason.hint ?? 'look at the failed step below'}; then \`cofre backup ${plan.environment.id}\`${left}.`;
+    const left = leftBehind === undefined ? '' : ` ${sentence(leftBehind)}`;
+    if (reason.code === 'database-missing')
+      return `\`cofre ensure ${id}\` brings it back from its latest backup.${left}`;
+    return `${mendFirst(reason)}; then \`cofre backup ${id}\`, or above More Actions, Start Workflow Like This One.${left}`;
   }
-  if (progress.step !== 'done') return 'none for you; the run ends by itself, by ' + plan.endsAt + ' at the latest.';
-  if (copies.some((copy) => copy.state === 'missing'))
-    return `mend the destination that has no copy; \`cofre show ${plan.backupId}\` names it.`;
-  return `none. \`cofre show ${plan.backupId}\` shows the backup, \`cofre restore --from ${plan.environment.id} --backup ${plan.backupId} --to ${plan.environment.id}\` restores it.`;
+  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
+  const missing = missingCopies(progress);
+  if (missing.length > 0)
+    return `mend ${missing.map(({ destination }) => destination).join(', ')}; then \`cofre backup ${id}\` makes a complete one.`;
+  return `none. \`cofre restore --backup ${plan.backupId} --to ${id}\` would restore it.`;
+}
+
+function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }: BackupProgress): [string, string][] {
+  const facts: [string, string][] = [
+    ['backup', `\`${plan.backupId}\``],
+    ['host', host ?? (reason === undefined ? 'to be chosen' : 'none was chosen')],
+  ];
+  if (dumped === undefined && estimatedBytes !== undefined)
+    facts.push(['expected', `about ${bytesInWords(estimatedBytes)} of raw data`]);
+  if (dumped !== undefined) {
+    const { rows, tables, rawBytes, tookMs, warnings } = dumped;
+    facts.push([
+      'dumped',
+      `${rows} rows in ${tables} tables, ${bytesInWords(rawBytes)}, in ${durationInWords(tookMs)}`,
+    ]);
+    for (const warning of warnings.slice(0, 5)) facts.push(['warning', warning]);
+  }
+  if (archive !== undefined)
+    facts.push(['archive', `${bytesInWords(archive.sizeBytes)}, SHA-256 \`${archive.sha256.slice(0, 16)}…\``]);
+  for (const { name } of plan.destinations)
+    facts.push([`copy in ${name}`, copyInWords(copies, name) ?? (reason === undefined ? 'not yet' : 'none')]);
+  return facts;
+}
+
+function copyInWords(copies: readonly CopyOutcome[], destination: string): string | undefined {
+  const copy = copies.find((one) => one.destination === destination);
+  if (copy === undefined) return undefined;
+  return copy.reason === undefined ? copy.state : `${copy.state}: ${copy.reason.message}`;
+}
+
+function sentence(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 }

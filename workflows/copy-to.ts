@@ -4,7 +4,7 @@ import type { ArchiveReport } from '../activities/reports.ts';
 import type { BackupPlan, NamedDestination } from '../activities/plans.ts';
 import { reasonOf, type Reason } from './failure.ts';
 import { control, heavy } from './steps.ts';
-import { waitingForRoom } from './waits.ts';
+import { waitingForRoom, type Wait } from './waits.ts';
 
 export interface CopyOutcome {
   readonly destination: string;
@@ -22,14 +22,15 @@ export async function copyTo(job: {
   attempt: string;
   archive: ArchiveReport;
   destination: NamedDestination;
-  endsAt: Date;
+  wait: Wait;
 }): Promise<CopyOutcome> {
-  const { plan, host, attempt, archive, destination, endsAt } = job;
-  const what = `${plan.environment.id} ${destination.name}`;
+  const { plan, host, attempt, archive, destination, wait } = job;
+  const { endsAt } = wait;
+  const { id } = plan.environment;
   try {
-    await waitingForRoom(endsAt, `the destination ${destination.name}`, async () => {
-      await heavy(host, endsAt, `upload ${what}`).upload({ plan, attempt, archive, destination });
-      await heavy(host, endsAt, `verify ${what}`).verify({ plan, attempt, archive, destination });
+    await waitingForRoom(wait, async () => {
+      await heavy(host, endsAt, `upload ${id} to ${destination.name}`).upload({ plan, attempt, archive, destination });
+      await heavy(host, endsAt, `verify ${id} in ${destination.name}`).verify({ plan, attempt, archive, destination });
     });
     return { destination: destination.name, state: 'verified' };
   } catch (error) {

@@ -2,12 +2,15 @@ import { upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
 import { sees, type EnsurePlan, type RestorePlan } from '../activities/plans.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
-import { checkInput, type EnsureInput } from './inputs.ts';
+import type { EnsureInput } from './inputs.ts';
+import { openRun } from './opening.ts';
+import { failedState, mendFirst } from './page.ts';
 import { showPhase } from './phase.ts';
 import { check, newRestoreId } from './restore-database.ts';
 import { restoreInto, type RestoreResult } from './restore-into.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control } from './steps.ts';
+import { timeInWords } from './words.ts';
 
 export type EnsureResult = { readonly state: 'exists'; readonly environment: string } | RestoreResult;
 
@@ -19,13 +22,17 @@ const LONGEST_BACK_OFF_MS = 30 * 60_000;
  * All callers join the run `ensureDatabase/<environment>`; after a failure they are told its reason until `retryNotBefore`.
  */
 export async function ensureDatabase(input: EnsureInput): Promise<EnsureResult> {
-  checkInput('ensureDatabase', input, { environment: 'text', 'createEmpty?': 'flag' }, '{"environment": "acme-prod"}');
+  openRun('ensureDatabase', input, { environment: 'text', 'createEmpty?': 'flag' }, '{"environment": "acme-prod"}');
   const { environment } = input;
   upsertSearchAttributes([
     { key: searchAttributes.environment, value: environment },
     { key: searchAttributes.kind, value: 'database' },
   ]);
-  showPhase('preflight', { text: `Looks whether the database of **${environment}** exists.` });
+  showPhase('preflight', {
+    title: titleOf(environment),
+    state: '**Now:** looks whether the database exists.',
+    next: 'none for you.',
+  });
   const { workflowId, firstExecutionRunId: runId } = workflowInfo();
   const startedAt = new Date(Date.now());
   try {
@@ -54,7 +61,11 @@ async function restoreIfMissing(ensure: EnsurePlan, input: EnsureInput): Promise
 }
 
 function exists(environment: string): EnsureResult {
-  showPhase('done', { text: `The database of **${environment}** exists. Nothing was done.\n\nNext step: none.` });
+  showPhase('done', {
+    title: titleOf(environment),
+    state: '**Done.** The database exists, so nothing was changed.',
+    next: 'none.',
+  });
   return { state: 'exists', environment };
 }
 
@@ -83,9 +94,11 @@ async function withBackOff(environment: string, error: unknown): Promise<unknown
   const failures = await control.countFailures({ environment });
   const waitMs = Math.min(FIRST_BACK_OFF_MS * 2 ** Math.max(failures - 1, 0), LONGEST_BACK_OFF_MS);
   const retryNotBefore = new Date(Date.now() + waitMs).toISOString();
-  showPhase('failed', {
-    needs: 'operator',
-    text: `**Failed (${reason.code}).** ${reason.message}\n\nNext step: ${reason.hint ?? 'look at the failed step below'}. Callers get this answer until ${retryNotBefore}; then the next one tries again.`,
-  });
+  const next = `${mendFirst(reason)}. Callers get this answer until ${timeInWords(retryNotBefore)}; then the next one tries again.`;
+  showPhase('failed', { title: titleOf(environment), state: failedState(reason), next }, 'operator');
   return failRun(reason, { retryNotBefore });
+}
+
+function titleOf(environment: string): string {
+  return `**Ensure that ${environment} has its database**`;
 }

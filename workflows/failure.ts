@@ -43,12 +43,13 @@ function reasonOfTimeout(error: TimeoutFailure): Reason {
   }
   // The reason of the last attempt says more than that the time is over.
   const last = error.cause === undefined ? undefined : reasonOf(error.cause);
+  const timedOut =
+    error.timeoutType === 'START_TO_CLOSE'
+      ? 'a step took longer than its time limit'
+      : 'a step did not end before the run had to close';
   return {
     code: last?.code ?? 'host-unavailable',
-    message:
-      last === undefined
-        ? 'a step did not end before the run had to close'
-        : `${last.message} (until the run had to close)`,
+    message: last === undefined ? timedOut : `${last.message} (until the run had to close)`,
     ...(last?.hint === undefined ? {} : { hint: last.hint }),
   };
 }

@@ -33,7 +33,7 @@ export interface RoutineInput {
   readonly routine: string;
 }
 
-type Field = 'text' | 'texts' | 'flag';
+export type Field = 'text' | 'texts' | 'flag';
 
 /**
  * Checks that `input` is one object with these fields and no other; names ending in `?` may be left out.
@@ -51,7 +51,7 @@ export function checkInput(
     type: 'bad-input',
     message: `${workflow}: ${wrong}`,
     nonRetryable: true,
-    details: [{ hint: `start it again with one JSON object such as ${example}` }],
+    details: [{ hint: `give it one JSON object such as ${example}` }],
   });
 }
 

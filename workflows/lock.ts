@@ -12,7 +12,9 @@ import {
 } from '@temporalio/workflow';
 import { ApplicationFailure, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 
+import { pageText, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
+import { timeInWords } from './words.ts';
 
 export const release = defineSignal('release');
 
@@ -27,10 +29,17 @@ export async function holdEnvironment(input: { environment: string; holder: stri
     () => {
       released = true;
     },
-    { description: 'Sent by the run that holds the environment when it is done with it.' },
+    {
+      description:
+        'Sent by the run that holds the environment, when it is done with it. Never send it by hand: the run would end as failed.',
+    },
   );
   setCurrentDetails(
-    `**${input.environment}** is held by the run \`${input.holder}\`. Open that run to see what happens.`,
+    pageText({
+      title: `**Lock of ${input.environment}**`,
+      state: `**Held** by the run ${runLink(input.holder)}, which works on its database. It goes when that run is done with it.`,
+      next: 'none. To free the environment, cancel that run; to cancel this lock makes that run fail.',
+    }),
   );
   await condition(() => released);
 }
@@ -88,10 +97,12 @@ async function acquire(environment: string, endsAt: Date): Promise<ChildWorkflow
     if (Date.now() >= endsAt.getTime()) {
       throw ApplicationFailure.nonRetryable(`another run held ${workflowId} until the end of this run`, 'busy');
     }
-    showPhase('waiting', {
-      needs: 'resource',
-      text: `Waits for its turn: another run holds \`${workflowId}\`. It goes on by itself when that run is done.`,
-    });
+    const page = {
+      title: `**Work on ${environment}**`,
+      state: `**Waits for its turn:** another run works on this environment; ${runLink(workflowId)} tells which.`,
+      next: `none for you. It goes on by itself when that run is done, and gives up at ${timeInWords(endsAt.toISOString())}.`,
+    };
+    showPhase('waiting', page, 'resource');
     await sleep(waitMs, { summary: `waits for ${workflowId}` });
   }
 }

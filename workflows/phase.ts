@@ -1,8 +1,7 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 
+import { pageText, type Page } from './page.ts';
 import { searchAttributes, type Needs } from './search-attributes.ts';
-
-export { bytesInWords, durationInWords } from './words.ts';
 
 export type Phase =
   | 'starting'
@@ -20,13 +19,13 @@ export type Phase =
   | 'failed';
 
 /**
- * Says where a run stands: as search attributes, which lists are filtered by, and as the text of the run's page,
- * which tells in words what happens now and what comes next.
+ * Says where a run stands: as search attributes, which lists are filtered by, and on the run's page (in the Temporal
+ * UI, the tab User Metadata), which tells in words what happens now and what comes next.
  */
-export function showPhase(phase: Phase, options: { needs?: Needs; text: string }): void {
+export function showPhase(phase: Phase, page: Page, needs: Needs = 'nothing'): void {
   upsertSearchAttributes([
     { key: searchAttributes.phase, value: phase },
-    { key: searchAttributes.needs, value: options.needs ?? 'nothing' },
+    { key: searchAttributes.needs, value: needs },
   ]);
-  setCurrentDetails(options.text);
+  setCurrentDetails(pageText(page));
 }

@@ -4,8 +4,9 @@ import type { RestorePlan } from '../activities/plans.ts';
 import type { RestoreCheck } from '../activities/reports.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { failRun } from './failure.ts';
-import { checkInput, type RestoreInput } from './inputs.ts';
+import type { RestoreInput } from './inputs.ts';
 import { chooseHost } from './on-host.ts';
+import { beforeAll, endEarly, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { restoreInto, type RestoreResult } from './restore-into.ts';
 import { planRows } from './restore-text.ts';
@@ -33,26 +34,32 @@ export interface RestorePreview {
 /** Restores one backup of Cofre's, or a dump by path, into the environment it came from. */
 export async function restoreDatabase(input: RestoreInput): Promise<RestoreResult> {
   const plan = await resolve('restoreDatabase', input);
-  return await restoreInto({ plan, ...(await check(plan)), order: input, whenExists: 'replace' });
+  const at = await beforeAll(`Restore into ${input.to}`, () => check(plan));
+  return await restoreInto({ plan, ...at, order: input, whenExists: 'replace' });
 }
 
 /** Says what a restore would do, and does nothing. */
 export async function planRestore(input: RestoreInput): Promise<RestorePreview> {
   const plan = await resolve('planRestore', input);
-  const { host, checked } = await check(plan);
+  const { host, checked } = await beforeAll(`Plan of a restore into ${input.to}`, () => check(plan));
   const rows = planRows(plan, checked);
-  showPhase('done', { text: rows.map(([name, value]) => `- ${name}: ${value}`).join('\n') });
+  showPhase('done', {
+    title: `**Plan of a restore into ${input.to}**`,
+    state: '**Done.** Nothing was changed: this is what a restore would do.',
+    next: `\`restoreDatabase\` with the same input carries it out.`,
+    facts: rows,
+  });
   return { plan, host, rows, replaces: checked.liveOid !== null };
 }
 
 async function resolve(workflow: string, input: RestoreInput): Promise<RestorePlan> {
-  checkInput(workflow, input, FIELDS, EXAMPLE);
+  openRun(workflow, input, FIELDS, EXAMPLE);
   if ((input.backup === undefined) === (input.file === undefined)) {
-    throw failRun({
-      code: 'bad-input',
-      message: `${workflow}: give either "backup" or "file"`,
-      hint: `start it again with ${EXAMPLE}`,
-    });
+    const message = `${workflow}: give either "backup" or "file"`;
+    throw endEarly(
+      workflow,
+      failRun({ code: 'bad-input', message, hint: `give it one JSON object such as ${EXAMPLE}` }),
+    );
   }
   const { workflowId, firstExecutionRunId: runId } = workflowInfo();
   const startedAt = new Date(Date.now());
@@ -60,14 +67,20 @@ async function resolve(workflow: string, input: RestoreInput): Promise<RestorePl
     { key: searchAttributes.environment, value: input.to },
     { key: searchAttributes.kind, value: 'database' },
   ]);
-  showPhase('preflight', { text: `Looks whether **${input.to}** can be restored. Nothing is changed yet.` });
-  return await control.planRestore({
-    ...input,
-    restoreId: newRestoreId(startedAt),
-    workflowId,
-    runId,
-    startedAt: startedAt.toISOString(),
+  showPhase('preflight', {
+    title: `**Restore into ${input.to}**`,
+    state: '**Now:** looks whether it can be restored. Nothing is changed yet.',
+    next: 'none for you.',
   });
+  return await beforeAll(`Restore into ${input.to}`, () =>
+    control.planRestore({
+      ...input,
+      restoreId: newRestoreId(startedAt),
+      workflowId,
+      runId,
+      startedAt: startedAt.toISOString(),
+    }),
+  );
 }
 
 /** The first host that is there, sees the source and has room. */

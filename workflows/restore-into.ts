@@ -9,11 +9,13 @@ import {
 
 import type { RestorePlan } from '../activities/plans.ts';
 import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
+import { durationMs } from '../config/duration.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
 import { alone } from './lock.ts';
 import { onHost } from './on-host.ts';
+import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
@@ -29,8 +31,8 @@ export interface RestoreResult {
   readonly dataFrom: string | null;
   readonly rows: number;
   readonly tookMs: number;
-  /** The replaced database, kept closed under this name until `until`. */
-  readonly oldDatabase: { readonly name: string; readonly until: string } | null;
+  /** The replaced database, closed and under another name; it is removed after `keptFor` (`24h`). */
+  readonly oldDatabase: { readonly name: string; readonly keptFor: string } | null;
   readonly warnings: readonly string[];
 }
 
@@ -61,19 +63,17 @@ export async function restoreInto({
   whenExists,
 }: RestoreInto & { readonly whenExists: 'replace' | 'leave' }): Promise<RestoreResult | null> {
   const startedAt = Date.now();
-  const progress: RestoreProgress = { plan, host, checked, step: 'fetch' };
+  const progress: RestoreProgress = { plan, host, checked, waits: new Map(), step: 'fetch' };
   const { workflowId, firstExecutionRunId: runId } = workflowInfo();
-  await control.enterRestore({
-    plan,
-    request: {
-      ...order,
-      restoreId: plan.restoreId,
-      to: plan.environment.id,
-      workflowId,
-      runId,
-      startedAt: new Date(startedAt).toISOString(),
-    },
-  });
+  const request = {
+    ...order,
+    restoreId: plan.restoreId,
+    to: plan.environment.id,
+    workflowId,
+    runId,
+    startedAt: new Date(startedAt).toISOString(),
+  };
+  await beforeAll(`Restore into ${plan.environment.id}`, () => control.enterRestore({ plan, request }));
   upsertSearchAttributes([
     { key: searchAttributes.stage, value: plan.environment.stage },
     { key: searchAttributes.host, value: host },
@@ -98,9 +98,9 @@ async function restoreOnHost(
 
   // Not alone yet: fetching touches nothing of the environment, and waiting for room may take hours.
   show(progress, 'fetch');
-  const fetched = await waitingForRoom(endsAt, `room for the restore of ${id}`, () =>
-    heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }),
-  );
+  const { waits } = progress;
+  const wait = { endsAt, what: `room for the restore of ${id}`, waits, show: () => show(progress, 'fetch') };
+  const fetched = await waitingForRoom(wait, () => heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }));
   progress.fetched = fetched;
 
   const replaced = await alone(id, endsAt, () => replaceDatabase(plan, progress, fetched, onlyIfMissing));
@@ -109,7 +109,7 @@ async function restoreOnHost(
 
   show(progress, 'cleaning');
   await light(host, endsAt, `clean up after the restore of ${id}`).cleanRestore({ plan, discard: false });
-  const until = await keepForAWhile(plan, host, oldDatabase);
+  if (oldDatabase !== null) progress.removal = await keepForAWhile(plan, host, oldDatabase);
   const result: RestoreResult = {
     restoreId: plan.restoreId,
     environment: id,
@@ -118,7 +118,7 @@ async function restoreOnHost(
     dataFrom: plan.source.type === 'backup' ? plan.source.snapshotAt : null,
     rows: loaded.rows,
     tookMs: Date.now() - startedAt,
-    oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, until },
+    oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, keptFor: plan.keepOldDatabaseFor },
     warnings: [...progress.checked.warnings, ...loaded.warnings],
   };
   await control.finishRestore({
@@ -174,26 +174,17 @@ async function leaveAsItIs(plan: RestorePlan, progress: RestoreProgress): Promis
 async function keepForAWhile(
   plan: RestorePlan,
   host: string,
-  oldDatabase: { name: string; oid: number } | null,
-): Promise<string> {
-  if (oldDatabase === null) return '';
-  const child = await startChild(dropOldDatabase, {
-    workflowId: `dropOldDatabase/${plan.environment.id}/${plan.restoreId}`,
-    args: [
-      {
-        environment: plan.environment.id,
-        host,
-        database: oldDatabase.name,
-        oid: oldDatabase.oid,
-        keepFor: plan.keepOldDatabaseFor,
-        plan,
-      },
-    ],
+  { name, oid }: { name: string; oid: number },
+): Promise<{ workflowId: string; at: string }> {
+  const { keepOldDatabaseFor: keepFor, environment, restoreId } = plan;
+  const workflowId = `dropOldDatabase/${environment.id}/${restoreId}`;
+  await startChild(dropOldDatabase, {
+    workflowId,
+    args: [{ environment: environment.id, host, database: name, oid, keepFor, plan }],
     parentClosePolicy: ParentClosePolicy.ABANDON,
-    staticSummary: `removes ${oldDatabase.name} after ${plan.keepOldDatabaseFor}`,
+    staticSummary: `removes ${name} after ${keepFor}`,
   });
-  void child;
-  return plan.keepOldDatabaseFor;
+  return { workflowId, at: new Date(Date.now() + durationMs(keepFor)).toISOString() };
 }
 
 async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unknown): Promise<unknown> {
@@ -217,6 +208,12 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
 
 function show(progress: RestoreProgress, step: RestoreProgress['step']): void {
   progress.step = step;
-  const needs = step === 'failed' && progress.reason?.code !== 'cancelled' ? 'operator' : 'nothing';
-  showPhase(step, { needs, text: describeRestore(progress) });
+  const { reason, waits } = progress;
+  const waiting = reason === undefined && waits.size > 0;
+  const toMend = reason !== undefined && reason.code !== 'cancelled';
+  showPhase(
+    waiting ? 'waiting' : step,
+    describeRestore(progress),
+    waiting ? 'resource' : toMend ? 'operator' : 'nothing',
+  );
 }

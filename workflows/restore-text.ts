@@ -1,55 +1,49 @@
 import type { RestorePlan } from '../activities/plans.ts';
 import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
 import type { Reason } from './failure.ts';
-import { bytesInWords, durationInWords } from './phase.ts';
+import { failedState, mendFirst, runLink, type Page } from './page.ts';
 import type { RestoreResult } from './restore-into.ts';
+import { waitNext, waitState, type Waits } from './waits.ts';
+import { bytesInWords, durationInWords, timeInWords } from './words.ts';
 
 /** All that the page of a restore tells. */
 export interface RestoreProgress {
   readonly plan: RestorePlan;
   readonly host: string;
   readonly checked: RestoreCheck;
+  readonly waits: Waits;
   step: 'fetch' | 'load' | 'swap' | 'cleaning' | 'done' | 'failed';
   fetched?: FetchReport;
   loaded?: LoadReport;
   result?: RestoreResult;
+  /** The run that removes the replaced database, and when. */
+  removal?: { readonly workflowId: string; readonly at: string };
   reason?: Reason;
 }
 
-const NOW: Readonly<Record<RestoreProgress['step'], string>> = {
-  fetch: 'Fetches the backup into the spool, checks its hash and unpacks it. The live database is untouched.',
-  load: 'Loads into a new database under a temporary name and compares it with the manifest. The live database is untouched.',
-  swap: 'Swaps the names in one transaction.',
-  cleaning: 'Removes what only the restore needed.',
-  done: 'Done.',
-  failed: 'Failed.',
+const UNTOUCHED = 'The live database is untouched.';
+const NOW: Readonly<Record<Exclude<RestoreProgress['step'], 'done' | 'failed'>, string>> = {
+  fetch: `**Now (step 1 of 4):** fetches the backup into the spool, checks its hash and unpacks it. ${UNTOUCHED}`,
+  load: `**Now (step 2 of 4):** loads into a new database under a temporary name and compares it with the manifest. ${UNTOUCHED}`,
+  swap: '**Now (step 3 of 4):** swaps the names in one transaction.',
+  cleaning: '**Now (step 4 of 4):** the environment has its database; removes what only the restore needed.',
 };
 
-/** The page of a restore in Markdown: what happens, in words and numbers, and the next step. */
-export function describeRestore(progress: RestoreProgress): string {
-  const { plan, reason, fetched, loaded } = progress;
-  const lines = [
-    `**Restore into ${plan.environment.id}** (${plan.database} on ${plan.server.name}), \`${plan.restoreId}\``,
-    '',
-  ];
-  lines.push(
-    reason === undefined ? `Now: ${NOW[progress.step]}` : `**Failed (${reason.code}).** ${reason.message}`,
-    '',
-  );
-  lines.push(
-    '| | |',
-    '|---|---|',
-    ...planRows(plan, progress.checked).map(([name, value]) => `| ${name} | ${value.replaceAll('|', '\\|')} |`),
-  );
-  lines.push(`| host | ${progress.host} |`);
-  if (fetched !== undefined) lines.push(`| fetched | ${bytesInWords(fetched.bytes)} from ${fetched.from} |`);
+/** The page of a restore: what happens, in words and numbers, and the next step. */
+export function describeRestore(progress: RestoreProgress): Page {
+  const { plan, checked, host, fetched, loaded } = progress;
+  const facts: [string, string][] = [...planRows(plan, checked), ['restore', `\`${plan.restoreId}\``], ['host', host]];
+  if (fetched !== undefined) facts.push(['fetched', `${bytesInWords(fetched.bytes)} from ${fetched.from}`]);
   if (loaded !== undefined) {
-    lines.push(
-      `| loaded | ${loaded.rows} rows in ${loaded.tables} tables, in ${durationInWords(loaded.tookMs)}; ${loaded.compared} |`,
-    );
+    const { rows, tables, tookMs, compared } = loaded;
+    facts.push(['loaded', `${rows} rows in ${tables} tables, in ${durationInWords(tookMs)}; ${compared}`]);
   }
-  lines.push('', `Next step: ${nextStep(progress)}`);
-  return lines.join('\n');
+  return {
+    title: `**Restore into ${plan.environment.id}** (database ${plan.database} on ${plan.server.name})`,
+    state: stateOf(progress),
+    next: nextStep(progress),
+    facts,
+  };
 }
 
 /** The plan of a restore as pairs of words: the same in the UI and on the command line. */
@@ -61,7 +55,7 @@ export function planRows(plan: RestorePlan, checked: RestoreCheck): [string, str
   if (source.type === 'backup') {
     rows.push([
       'backup',
-      `${source.backupId}, data from ${source.snapshotAt}, ${bytesInWords(source.sizeBytes)} (${bytesInWords(source.rawBytes)} raw)`,
+      `${source.backupId}, data of ${timeInWords(source.snapshotAt)}, ${bytesInWords(source.sizeBytes)} (${bytesInWords(source.rawBytes)} raw)`,
     ]);
     rows.push(['copies', source.copies.map(({ destination }) => destination.name).join(', then ')]);
     for (const { backupId, why } of source.passedOver) rows.push(['passed over', `${backupId}: ${why}`]);
@@ -84,12 +78,19 @@ export function planRows(plan: RestorePlan, checked: RestoreCheck): [string, str
   return rows;
 }
 
-function nextStep({ plan, step, reason, result }: RestoreProgress): string {
-  if (reason?.code === 'cancelled') return 'none; the live database is as it was.';
-  if (reason !== undefined) return `${reason.hint ?? 'look at the failed step below'}. The live database is as it was.`;
-  if (step !== 'done') return 'none for you; the run goes on by itself.';
-  if (result?.oldDatabase != null) {
-    return `use the environment. The replaced database is ${result.oldDatabase.name}; it is removed after ${plan.keepOldDatabaseFor} (cancel that run to keep it).`;
-  }
-  return 'use the environment.';
+function stateOf({ plan, step, reason, result, waits }: RestoreProgress): string {
+  if (reason !== undefined) return failedState(reason);
+  if (waits.size > 0) return waitState(waits);
+  if (step !== 'done' && step !== 'failed') return NOW[step];
+  if (result?.dataFrom == null) return `**Done.** ${plan.environment.id} has its database.`;
+  return `**Done.** ${plan.environment.id} has the data of ${timeInWords(result.dataFrom)}: what was entered since is not in it.`;
+}
+
+function nextStep({ plan, step, reason, waits, result, removal }: RestoreProgress): string {
+  if (reason?.code === 'cancelled') return 'none. The live database is as it was.';
+  if (reason !== undefined) return `${mendFirst(reason)}; then start it again. The live database is as it was.`;
+  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
+  if (result?.oldDatabase == null || removal === undefined) return 'use the environment.';
+  return `use the environment. The replaced database is ${result.oldDatabase.name}, closed; ${runLink(removal.workflowId, 'this run')} removes it at ${timeInWords(removal.at)}. Cancel that run to keep it.`;
 }

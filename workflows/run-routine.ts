@@ -3,14 +3,19 @@ import { ParentClosePolicy, condition, executeChild, upsertSearchAttributes, wor
 import type { RoutinePlan } from '../activities/plans.ts';
 import { backupDatabase, type BackupResult } from './backup-database.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
-import { checkInput, type RoutineInput } from './inputs.ts';
-import { bytesInWords, showPhase } from './phase.ts';
+import type { RoutineInput } from './inputs.ts';
+import { beforeAll, openRun } from './opening.ts';
+import { runLink } from './page.ts';
+import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control } from './steps.ts';
+import { bytesInWords, timeInWords } from './words.ts';
 
 interface EnvironmentOutcome {
   readonly environment: string;
   state: 'waiting' | 'running' | 'complete' | 'incomplete' | 'failed' | 'not-started';
+  /** Its run, once it was started. */
+  workflowId?: string;
   sizeBytes?: number;
   reason?: Reason;
 }
@@ -22,14 +27,20 @@ export interface RoutineResult {
 
 /** One night: a child for each environment, under limits in total and for each database server. */
 export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
-  checkInput('runRoutine', input, { routine: 'text' }, '{"routine": "nightly"}');
+  openRun('runRoutine', input, { routine: 'text' }, '{"routine": "nightly"}');
   upsertSearchAttributes([{ key: searchAttributes.routine, value: input.routine }]);
   const startedAt = new Date(Date.now()).toISOString();
-  const plan = await control.resolveRoutine({ routine: input.routine, startedAt });
+  const plan = await beforeAll(`Routine ${input.routine}`, () =>
+    control.resolveRoutine({ routine: input.routine, startedAt }),
+  );
   const night = new Night(input.routine, plan);
   await night.run();
   return night.end();
 }
+
+/** The order on the page: what needs somebody first. */
+const ORDER = ['failed', 'incomplete', 'not-started', 'running', 'complete', 'waiting'];
+const LISTED = 50;
 
 class Night {
   readonly #routine: string;
@@ -63,9 +74,10 @@ class Night {
       return;
     }
     outcome.state = 'running';
+    outcome.workflowId = this.#runIdOf(outcome.environment);
     this.#show();
     try {
-      const result = await this.#backUp(outcome.environment);
+      const result = await this.#backUp(outcome.environment, outcome.workflowId);
       outcome.state = result.state;
       outcome.sizeBytes = result.sizeBytes;
     } catch (error) {
@@ -95,10 +107,14 @@ class Night {
     return true;
   }
 
-  async #backUp(environment: string): Promise<BackupResult> {
+  #runIdOf(environment: string): string {
     const slot = new Date(Date.now()).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
+    return `backupDatabase/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`;
+  }
+
+  async #backUp(environment: string, workflowId: string): Promise<BackupResult> {
     return await executeChild(backupDatabase, {
-      workflowId: `backupDatabase/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`,
+      workflowId,
       args: [{ environment, routine: this.#routine }],
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${this.#routine}: ${environment}`,
@@ -128,28 +144,46 @@ class Night {
   }
 
   #show(ended = false): void {
-    const count = (state: EnvironmentOutcome['state']): number =>
-      this.#outcomes.filter((outcome) => outcome.state === state).length;
-    const failed = count('failed') + count('not-started') + count('incomplete');
+    const count = (...states: EnvironmentOutcome['state'][]): number =>
+      this.#outcomes.filter(({ state }) => states.includes(state)).length;
+    const inTrouble = count('failed', 'not-started', 'incomplete');
+    const total = this.#outcomes.length;
     const sizeBytes = this.#outcomes.reduce((sum, outcome) => sum + (outcome.sizeBytes ?? 0), 0);
-    const lines = [
-      `**Routine ${this.#routine}**: ${count('complete')} of ${this.#outcomes.length} complete, ${count('running')} running, ${count('waiting')} waiting, ${failed} in trouble; ${bytesInWords(sizeBytes)} so far.`,
-      '',
-    ];
-    const troubled = this.#outcomes.filter(({ reason, state }) => reason !== undefined || state === 'incomplete');
-    if (troubled.length > 0) lines.push('| environment | state | reason |', '|---|---|---|');
-    for (const { environment, state, reason } of troubled.slice(0, 50)) {
-      lines.push(
-        `| ${environment} | ${state} | ${(reason?.message ?? 'a copy is missing').replaceAll('|', '\\|').replaceAll('\n', ' ').slice(0, 300)} |`,
-      );
-    }
-    lines.push(
-      '',
-      ended && failed > 0 ? 'Next step: mend the environments above, then `cofre backup ENV`.' : 'Next step: none.',
-    );
-    showPhase(ended ? (failed > 0 ? 'failed' : 'done') : 'running', {
-      needs: ended && failed > 0 ? 'operator' : 'nothing',
-      text: lines.join('\n'),
+    const counts = `${count('complete')} of ${total} complete, ${count('running')} running, ${count('waiting')} waiting, ${inTrouble} in trouble; ${bytesInWords(sizeBytes)} so far.`;
+    const { until } = this.#plan;
+    const goesOn = `none for you.${until === null ? '' : ` Nothing more is started after ${timeInWords(until)}.`}`;
+    const page = {
+      title: `**Routine ${this.#routine}:** ${counts}`,
+      state: ended
+        ? '**Done.**'
+        : '**Now:** backs up its environments, under the limits of the routine and of each server.',
+      next:
+        inTrouble > 0
+          ? 'mend the environments in trouble, then `cofre backup` each of them.'
+          : ended
+            ? 'none.'
+            : goesOn,
+      facts: this.#facts(),
+    };
+    const failed = ended && inTrouble > 0;
+    showPhase(failed ? 'failed' : ended ? 'done' : 'running', page, failed ? 'operator' : 'nothing');
+  }
+
+  /** Who is in trouble, who runs, and then the others as far as a page holds them. */
+  #facts(): [string, string][] {
+    const rank = ({ state }: EnvironmentOutcome): number => ORDER.indexOf(state);
+    const sorted = [...this.#outcomes].sort((one, other) => rank(one) - rank(other));
+    const facts = sorted.slice(0, LISTED).map((outcome): [string, string] => {
+      const { environment, state, workflowId, sizeBytes, reason } = outcome;
+      const words = [
+        state === 'not-started' ? 'not started' : state,
+        sizeBytes === undefined ? '' : bytesInWords(sizeBytes),
+        reason === undefined ? '' : `${reason.code}: ${reason.message.slice(0, 300)}`,
+      ];
+      const name = workflowId === undefined ? environment : runLink(workflowId, environment);
+      return [name, words.filter((word) => word !== '').join(', ')];
     });
+    if (sorted.length > LISTED) facts.push(['…', `and ${sorted.length - LISTED} more`]);
+    return facts;
   }
 }

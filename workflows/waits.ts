@@ -1,34 +1,56 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 
 import { reasonOf, type Reason } from './failure.ts';
-import { showPhase } from './phase.ts';
+import { mendFirst } from './page.ts';
+import { timeInWords } from './words.ts';
 
 /** What somebody can mend while the run waits: room on a disk, a volume that is not mounted. */
 const WORTH_WAITING = new Set(['no-space', 'not-mounted']);
-const ASK_AGAIN_MS = 10 * 60_000;
+/** Often at first, because most are mended within minutes; then seldom, because it may take a night. */
+const FIRST_WAIT_MS = 15_000;
+const LONGEST_WAIT_MS = 10 * 60_000;
+
+/** For what a run waits now, and why. */
+export type Waits = Map<string, Reason>;
+
+export interface Wait {
+  /** The end of the run. */
+  readonly endsAt: Date;
+  readonly what: string;
+  readonly waits: Waits;
+  /** Called when `waits` has changed. */
+  readonly show: () => void;
+}
 
 /**
  * Does `work`, and while it fails for want of something that can be mended, waits visibly and tries again,
  * until the end of the run. Any other failure, and the last one, is thrown.
  */
-export async function waitingForRoom<T>(endsAt: Date, what: string, work: () => Promise<T>): Promise<T> {
-  for (;;) {
+export async function waitingForRoom<T>({ endsAt, what, waits, show }: Wait, work: () => Promise<T>): Promise<T> {
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     try {
       return await work();
     } catch (error) {
       if (isCancellation(error)) throw error;
       const reason = reasonOf(error);
-      if (!WORTH_WAITING.has(reason.code) || Date.now() + ASK_AGAIN_MS > endsAt.getTime()) throw error;
-      showPhase('waiting', { needs: 'resource', text: waitText(what, reason, endsAt) });
-      await sleep(ASK_AGAIN_MS, { summary: `${what}: ${reason.code}` });
+      if (!WORTH_WAITING.has(reason.code) || Date.now() + waitMs > endsAt.getTime()) throw error;
+      waits.set(what, reason);
+      show();
+      try {
+        await sleep(waitMs, { summary: `waits for ${what}: ${reason.code}` });
+      } finally {
+        waits.delete(what);
+      }
+      show();
     }
   }
 }
 
-function waitText(what: string, reason: Reason, endsAt: Date): string {
-  return [
-    `**Waits: ${what}.** ${reason.message}`,
-    '',
-    `Next step: ${reason.hint ?? 'mend it'}. The run tries again every ${ASK_AGAIN_MS / 60_000} minutes until ${endsAt.toISOString()} and goes on by itself.`,
-  ].join('\n');
+export function waitState(waits: Waits): string {
+  return [...waits].map(([what, { message }]) => `**Waits for ${what}:** ${message}`).join('\n\n');
+}
+
+export function waitNext(waits: Waits, endsAt: string): string {
+  const mend = [...new Set([...waits.values()].map(mendFirst))].join('; ');
+  return `${mend}. The run looks again by itself, at least every ${LONGEST_WAIT_MS / 60_000} minutes, until ${timeInWords(endsAt)}, and then goes on.`;
 }

@@ -20,3 +20,8 @@ export function durationInWords(milliseconds: number): string {
   if (hours < 48) return `${hours} h ${minutes % 60} min`;
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
+
+/** An ISO time for people: `2026-11-21 05:04 UTC`. */
+export function timeInWords(isoTime: string): string {
+  return `${isoTime.slice(0, 16).replace('T', ' ')} UTC`;
+}
