@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -147,6 +147,27 @@ describe('the main job, by the command line', () => {
       ]),
     );
     assert.deepEqual(rows, [{ datallowconn: false }]);
+  });
+
+  it('marks a damaged copy and takes the next good backup', async () => {
+    const newest = await installation.json<RunResult>(['backup', 'prod']);
+    const folder = join(installation.backups, 'prod', newest.backupId);
+    const [attempt] = await readdir(folder);
+    await truncate(join(folder, attempt ?? '', 'database.tar'), 5_000);
+    const damaged = await installation.json<RunResult>([
+      'restore',
+      '--from',
+      'prod',
+      '--latest',
+      '--to',
+      'prod',
+      '--yes',
+    ]);
+    assert.equal(damaged.error?.code, 'bad-content', JSON.stringify(damaged));
+    assert.match((await installation.cofre(['status', 'prod'])).stdout, /1 copy is missing or damaged/);
+    const good = await installation.json<RunResult>(['restore', '--from', 'prod', '--latest', '--to', 'prod', '--yes']);
+    assert.equal(good.state, 'restored', JSON.stringify(good));
+    assert.equal(good.backupId, backups.get('prod'));
   });
 
   it('leaves no login or half-made database behind', async () => {

@@ -24,7 +24,7 @@ describe('a routine', () => {
     );
     for (const id of names) {
       if (id === 'four') continue;
-      await installation.createEnvironmentDatabase(id, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS id');
+      await installation.createEnvironmentDatabase(id, 'CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS id');
     }
     await installation.startWorker();
   });
@@ -42,7 +42,7 @@ describe('a routine', () => {
 
   it('is green when every environment has its backup, and works on no more of a server at once than allowed', async () => {
     await installation.createDatabase(installation.database('four'), 'postgres');
-    await withClient(installation.target('four'), (client) => client.query('CREATE TABLE t AS SELECT 1 AS id'));
+    await withClient(installation.target('four'), (client) => client.query('CREATE TABLE public.t AS SELECT 1 AS id'));
     const since = new Date().toISOString();
     const result = await installation.cofre(['run', 'nightly']);
     assert.equal(result.code, 0, result.stderr);
