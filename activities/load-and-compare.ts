@@ -49,7 +49,7 @@ export async function loadAndCompare(
       shape: manifest?.database ?? null,
       extensions: contents.extensions,
     });
-    await loadDatabase({
+    const warnings = await loadDatabase({
       target,
       id,
       replacement,
@@ -85,10 +85,13 @@ export async function loadAndCompare(
       compared: comparison.compared
         ? 'compared with the manifest: equal'
         : 'counted; there is no manifest to compare with',
-      warnings: roles.leftOut.map(
-        ({ role, member }) =>
-          `${member} was not made a member of ${role}: it would give more than an application's rights`,
-      ),
+      warnings: [
+        ...roles.leftOut.map(
+          ({ role, member }) =>
+            `${member} was not made a member of ${role}: it would give more than an application's rights`,
+        ),
+        ...warnings,
+      ],
       tookMs: Date.now() - startedAt,
     };
   } catch (error) {

@@ -25,7 +25,7 @@ export async function tiny(rounds: number): Promise<Comparison> {
   try {
     await installation.createEnvironmentDatabase(
       'tiny',
-      'CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 1000) g',
+      'CREATE TABLE public.t (id int PRIMARY KEY, x text); INSERT INTO public.t SELECT g, md5(g::text) FROM generate_series(1, 1000) g',
     );
     await installation.startWorker();
     const client = await installation.client();

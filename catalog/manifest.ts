@@ -70,6 +70,15 @@ export interface DatabaseFacts {
   /** What only a superuser may create, so that a restore can decide before it starts. */
   readonly privileged: readonly PrivilegedObject[];
   readonly sizeBytes: number;
+  /** What belongs to others than the owner of the database; older manifests have none. */
+  readonly owners?: readonly ObjectOwner[];
+}
+
+/** `type` and `identity` as the server's `pg_identify_object` gives them: `table`, `public."My table"`. */
+export interface ObjectOwner {
+  readonly type: string;
+  readonly identity: string;
+  readonly owner: string;
 }
 
 export interface Privilege {

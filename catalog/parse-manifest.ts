@@ -61,6 +61,7 @@ const database = z.strictObject({
   memberships: z.array(z.strictObject({ role: word, member: word, admin: z.boolean() })),
   privileged: z.array(z.strictObject({ type: word, schema: word.nullable(), name: long.min(1) })),
   sizeBytes: count,
+  owners: z.array(z.strictObject({ type: word, identity: long.min(1), owner: word })).exactOptional(),
 });
 
 const content = z.strictObject({

@@ -96,7 +96,7 @@ function plainText(markdown: string): string {
   return markdown
     .replace(/\n\n\| \| \|\n[\s\S]*$/, '')
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-    .replace(/\*\*|`/g, '');
+    .replace(/\\([^\w\s])|\*\*|`/g, '$1');
 }
 
 function failureInWords(step: StepNow, { code, message, hint }: NonNullable<StepNow['failure']>): string {

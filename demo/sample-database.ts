@@ -132,6 +132,8 @@ async function fillDatabase(client: pg.Client, rows: number): Promise<void> {
   await client.query("SET timezone = 'America/Sao_Paulo'");
   await client.query("SET datestyle = 'ISO, DMY'");
   await client.query('SET synchronous_commit = off');
+  // The sample uses its extensions as customers do, without naming their schema.
+  await client.query('SET search_path = public');
   await client.query("SELECT set_config('amostra.linhas', $1, false)", [String(rows)]);
   for (const file of FILES) {
     // Without parameters the whole file is one message, and one transaction.

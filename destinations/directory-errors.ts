@@ -16,7 +16,7 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 };
 
 const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
-  'no-space': 'make room there; the run goes on by itself',
+  'no-space': 'make room there',
   'access-denied': 'the user that runs the worker must own the folder, and its file system must be mounted writable',
   'destination-unavailable': 'look at the file system and the kernel log of this host',
 };

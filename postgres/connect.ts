@@ -22,6 +22,9 @@ export const SQLSTATE = {
   undefinedTable: '42P01',
   duplicateObject: '42710',
   duplicateDatabase: '42P04',
+  invalidBytes: '22021',
+  untranslatable: '22P05',
+  protocolViolation: '08P01',
   uniqueViolation: '23505',
   objectInUse: '55006',
   lockNotAvailable: '55P03',
@@ -33,7 +36,17 @@ export const SQLSTATE = {
 /** How long a login may take, for our own sessions and for the tools'. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Opens a session. The caller ends it; `withClient` does that for you. */
+/**
+ * Whoever owns a database can set what its sessions find first. With a path of its own, a view or an operator of theirs
+ * would stand in for one of the system's and run as us. In the startup packet, so that it holds from the first query
+ * and over what ALTER DATABASE or ALTER ROLE … SET says.
+ */
+const SAFE_SEARCH_PATH = '-c search_path=pg_catalog,pg_temp';
+
+/**
+ * Opens a session in which only the system's names are found without their schema. The caller ends it; `withClient`
+ * does that for you.
+ */
 export async function openClient(target: PostgresTarget): Promise<pg.Client> {
   const client = new pg.Client({
     host: target.host,
@@ -43,6 +56,7 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
     database: target.database,
     ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
     application_name: 'cofre',
+    options: SAFE_SEARCH_PATH,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     // A session that holds a dump's snapshot is silent for hours; the system's own first probe comes after two.
@@ -90,10 +104,46 @@ export function toServerError(cause: unknown, target: PostgresTarget): CofreErro
       return new CofreError('database-missing', `there is no database ${target.database} on ${where}`, { cause });
     case SQLSTATE.lockNotAvailable:
       return new CofreError('database-locked', `a lock was not granted on ${where}: ${said}`, { cause });
+    case SQLSTATE.duplicateDatabase:
+      return new CofreError('already-exists', `the server ${where} refused: ${said}`, { cause });
+    case SQLSTATE.invalidBytes:
+    case SQLSTATE.untranslatable:
+      return new CofreError(
+        'refused',
+        `the database ${target.database} on ${where} has names or values that are not UTF-8: ${said}`,
+        {
+          cause,
+          hint: 'a database of the encoding SQL_ASCII takes any bytes as a name: rename what has such a name, or move its data to a database of the encoding UTF8',
+        },
+      );
+    case SQLSTATE.protocolViolation:
+      // Poolers do not know the options with which a session begins.
+      return said.includes('startup parameter') ? poolerError(target, cause) : unavailable(cause, target);
     default:
-      return new CofreError('server-unavailable', `the server ${where} failed: ${said}`, {
-        cause,
-        hint: 'check that the server runs and can be reached from this host',
-      });
+      return isStatementFailure(nativeCode(cause))
+        ? new CofreError('unexpected', `the server ${where} refused a statement: ${said}`, { cause })
+        : unavailable(cause, target);
   }
+}
+
+function unavailable(cause: unknown, target: PostgresTarget): CofreError {
+  return new CofreError('server-unavailable', `the server ${target.host}:${target.port} failed: ${messageOf(cause)}`, {
+    cause,
+    hint: 'check that the server runs and can be reached from this host',
+  });
+}
+
+/** The refusal of a connection pooler: it spreads over several sessions what must be one. */
+export function poolerError(target: PostgresTarget, cause?: unknown): CofreError {
+  return new CofreError(
+    'bad-config',
+    `${target.host}:${target.port} is a connection pooler, not the PostgreSQL server`,
+    { cause, hint: "give servers: the address of the server itself; a pooler breaks a dump's session" },
+  );
+}
+
+/** Whether the server is well and said no: an SQLSTATE, but for lost connections, full resources, ends and its own failures. */
+function isStatementFailure(code: string | undefined): boolean {
+  // Node's codes, such as EPIPE, can be five letters too; no SQLSTATE begins with E.
+  return code !== undefined && /^(?!08|53|57|58|XX|E)[0-9A-Z]{5}$/.test(code);
 }

@@ -2,7 +2,7 @@ import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import type { CopyOutcome } from './copy-to.ts';
 import type { Reason } from './failure.ts';
-import { failedState, mendFirst, type Page } from './page.ts';
+import { asWritten, failedState, mendFirst, type Page } from './page.ts';
 import { waitNext, waitState, type Waits } from './waits.ts';
 import { bytesInWords, durationInWords, timeInWords } from './words.ts';
 
@@ -58,11 +58,14 @@ function stateOf(progress: BackupProgress): string {
 }
 
 function nextStep(progress: BackupProgress): string {
-  const { plan, step, reason, waits, leftBehind } = progress;
+  const { plan, step, reason, waits, copies, leftBehind } = progress;
   const { id } = plan.environment;
-  if (reason?.code === 'cancelled') return `none. ${sentence(leftBehind ?? 'nothing was left behind')}`;
+  if (reason?.code === 'cancelled') {
+    if (copies.some(({ state }) => state === 'verified')) return 'none. The verified copy stays: an incomplete backup.';
+    return `none. ${asWritten(sentence(leftBehind ?? 'nothing was left behind'))}`;
+  }
   if (reason !== undefined) {
-    const left = leftBehind === undefined ? '' : ` ${sentence(leftBehind)}`;
+    const left = leftBehind === undefined ? '' : ` ${asWritten(sentence(leftBehind))}`;
     if (reason.code === 'database-missing')
       return `\`cofre ensure ${id}\` brings it back from its latest backup.${left}`;
     return `${mendFirst(reason)}; then \`cofre backup ${id}\`, or above More Actions, Start Workflow Like This One.${left}`;
@@ -88,7 +91,7 @@ function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }
       'dumped',
       `${rows} rows in ${tables} tables, ${bytesInWords(rawBytes)}, in ${durationInWords(tookMs)}`,
     ]);
-    for (const warning of warnings.slice(0, 5)) facts.push(['warning', warning]);
+    for (const warning of warnings.slice(0, 5)) facts.push(['warning', asWritten(warning)]);
   }
   if (archive !== undefined)
     facts.push(['archive', `${bytesInWords(archive.sizeBytes)}, SHA-256 \`${archive.sha256.slice(0, 16)}…\``]);
@@ -100,7 +103,7 @@ function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }
 function copyInWords(copies: readonly CopyOutcome[], destination: string): string | undefined {
   const copy = copies.find((one) => one.destination === destination);
   if (copy === undefined) return undefined;
-  return copy.reason === undefined ? copy.state : `${copy.state}: ${copy.reason.message}`;
+  return copy.reason === undefined ? copy.state : `${copy.state}: ${asWritten(copy.reason.message)}`;
 }
 
 function sentence(words: string): string {

@@ -11,6 +11,9 @@ export interface Page {
   readonly facts?: readonly (readonly [name: string, value: string])[];
 }
 
+/** Markdown drops a line that is really empty. */
+const NO_BREAK_SPACE = '\u00a0';
+
 /**
  * The page in Markdown. It ends with an empty line, because the Temporal UI's frame is that much too low for its
  * content; for the same reason the next step stands above the table.
@@ -24,21 +27,27 @@ export function pageText({ title, state, next, facts = [] }: Page): string {
   return [...paragraphs, NO_BREAK_SPACE].join('\n\n');
 }
 
-/** Markdown drops a line that is really empty. */
-const NO_BREAK_SPACE = '\u00a0';
-
 function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }
 
+/**
+ * Words that are no Markdown but for code in backticks. Without this the Temporal UI would make one long dash of `--`
+ * and typographic quotes of straight ones: a command or an example that was copied from the page would not work.
+ */
+export function asWritten(text: string): string {
+  const escape = (words: string): string => words.replace(/["'*<[]|--/g, '\\$&');
+  return text.replace(/(`[^`]*`)|[^`]+/g, (part, code: string | undefined) => code ?? escape(part));
+}
+
 /** The state of a run that did not come through. */
 export function failedState({ code, message }: Reason): string {
-  return code === 'cancelled' ? '**Cancelled.**' : `**Failed (${code}):** ${message}`;
+  return code === 'cancelled' ? '**Cancelled.**' : `**Failed (${code}):** ${asWritten(message)}`;
 }
 
 /** What to do about it: the reason's own hint, or where to look. */
 export function mendFirst({ hint }: Reason): string {
-  return hint ?? 'look at the step that failed, in the tab History';
+  return hint === undefined ? 'look at the step that failed, in the tab History' : asWritten(hint);
 }
 
 /** A link to the page of another run. */

@@ -9,7 +9,7 @@ import { chooseHost } from './on-host.ts';
 import { beforeAll, endEarly, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { restoreInto, type RestoreResult } from './restore-into.ts';
-import { planRows } from './restore-text.ts';
+import { asFacts, planRows } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, probe } from './steps.ts';
 
@@ -47,7 +47,7 @@ export async function planRestore(input: RestoreInput): Promise<RestorePreview> 
     title: `**Plan of a restore into ${input.to}**`,
     state: '**Done.** Nothing was changed: this is what a restore would do.',
     next: `\`restoreDatabase\` with the same input carries it out.`,
-    facts: rows,
+    facts: asFacts(rows),
   });
   return { plan, host, rows, replaces: checked.liveOid !== null };
 }

@@ -1,7 +1,7 @@
 import type { RestorePlan } from '../activities/plans.ts';
 import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
 import type { Reason } from './failure.ts';
-import { failedState, mendFirst, runLink, type Page } from './page.ts';
+import { asWritten, failedState, mendFirst, runLink, type Page } from './page.ts';
 import type { RestoreResult } from './restore-into.ts';
 import { waitNext, waitState, type Waits } from './waits.ts';
 import { bytesInWords, durationInWords, timeInWords } from './words.ts';
@@ -32,7 +32,11 @@ const NOW: Readonly<Record<Exclude<RestoreProgress['step'], 'done' | 'failed'>, 
 /** The page of a restore: what happens, in words and numbers, and the next step. */
 export function describeRestore(progress: RestoreProgress): Page {
   const { plan, checked, host, fetched, loaded } = progress;
-  const facts: [string, string][] = [...planRows(plan, checked), ['restore', `\`${plan.restoreId}\``], ['host', host]];
+  const facts: [string, string][] = [
+    ...asFacts(planRows(plan, checked)),
+    ['restore', `\`${plan.restoreId}\``],
+    ['host', host],
+  ];
   if (fetched !== undefined) facts.push(['fetched', `${bytesInWords(fetched.bytes)} from ${fetched.from}`]);
   if (loaded !== undefined) {
     const { rows, tables, tookMs, compared } = loaded;
@@ -76,6 +80,10 @@ export function planRows(plan: RestorePlan, checked: RestoreCheck): [string, str
   if (checked.extensions.length > 0) rows.push(['creates extensions', checked.extensions.join(', ')]);
   for (const warning of checked.warnings) rows.push(['note', warning]);
   return rows;
+}
+
+export function asFacts(rows: readonly (readonly [string, string])[]): [string, string][] {
+  return rows.map(([name, value]) => [name, asWritten(value)]);
 }
 
 function stateOf({ plan, step, reason, result, waits }: RestoreProgress): string {

@@ -5,7 +5,7 @@ import { backupDatabase, type BackupResult } from './backup-database.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import type { RoutineInput } from './inputs.ts';
 import { beforeAll, openRun } from './opening.ts';
-import { runLink } from './page.ts';
+import { asWritten, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control } from './steps.ts';
@@ -38,6 +38,11 @@ export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
   return night.end();
 }
 
+const STATES = {
+  running: '**Now:** backs up its environments, under the limits of the routine and of each server.',
+  done: '**Done.**',
+  cancelled: '**Cancelled.** Finished backups stay, those under way were cancelled, and no more are started.',
+} as const;
 /** The order on the page: what needs somebody first. */
 const ORDER = ['failed', 'incomplete', 'not-started', 'running', 'complete', 'waiting'];
 const LISTED = 50;
@@ -61,7 +66,11 @@ class Night {
       this.#plan.environments.map(({ server }, index) => this.#oneEnvironment(index, server)),
     );
     // Only a cancelled night throws; every other failure is an outcome.
-    for (const end of ended) if (end.status === 'rejected') throw end.reason;
+    for (const end of ended) {
+      if (end.status !== 'rejected') continue;
+      this.#show('cancelled');
+      throw end.reason;
+    }
   }
 
   async #oneEnvironment(index: number, server: string): Promise<void> {
@@ -130,7 +139,7 @@ class Night {
   end(): RoutineResult {
     const result = { routine: this.#routine, environments: this.#outcomes };
     const bad = this.#outcomes.filter(({ state }) => state !== 'complete');
-    this.#show(true);
+    this.#show('done');
     if (bad.length === 0) return result;
     const named = bad.slice(0, 10).map(({ environment, state, reason }) => `${environment} (${reason?.code ?? state})`);
     throw failRun(
@@ -143,7 +152,7 @@ class Night {
     );
   }
 
-  #show(ended = false): void {
+  #show(how: 'running' | 'done' | 'cancelled' = 'running'): void {
     const count = (...states: EnvironmentOutcome['state'][]): number =>
       this.#outcomes.filter(({ state }) => states.includes(state)).length;
     const inTrouble = count('failed', 'not-started', 'incomplete');
@@ -152,21 +161,16 @@ class Night {
     const counts = `${count('complete')} of ${total} complete, ${count('running')} running, ${count('waiting')} waiting, ${inTrouble} in trouble; ${bytesInWords(sizeBytes)} so far.`;
     const { until } = this.#plan;
     const goesOn = `none for you.${until === null ? '' : ` Nothing more is started after ${timeInWords(until)}.`}`;
+    const mend = 'mend the environments in trouble, then `cofre backup` each of them.';
     const page = {
       title: `**Routine ${this.#routine}:** ${counts}`,
-      state: ended
-        ? '**Done.**'
-        : '**Now:** backs up its environments, under the limits of the routine and of each server.',
-      next:
-        inTrouble > 0
-          ? 'mend the environments in trouble, then `cofre backup` each of them.'
-          : ended
-            ? 'none.'
-            : goesOn,
+      state: STATES[how],
+      next: how === 'cancelled' ? 'none.' : inTrouble > 0 ? mend : how === 'done' ? 'none.' : goesOn,
       facts: this.#facts(),
     };
-    const failed = ended && inTrouble > 0;
-    showPhase(failed ? 'failed' : ended ? 'done' : 'running', page, failed ? 'operator' : 'nothing');
+    const failed = how === 'done' && inTrouble > 0;
+    const phase = failed || how === 'cancelled' ? 'failed' : how;
+    showPhase(phase, page, failed ? 'operator' : 'nothing');
   }
 
   /** Who is in trouble, who runs, and then the others as far as a page holds them. */
@@ -178,7 +182,7 @@ class Night {
       const words = [
         state === 'not-started' ? 'not started' : state,
         sizeBytes === undefined ? '' : bytesInWords(sizeBytes),
-        reason === undefined ? '' : `${reason.code}: ${reason.message.slice(0, 300)}`,
+        reason === undefined ? '' : `${reason.code}: ${asWritten(reason.message.slice(0, 300))}`,
       ];
       const name = workflowId === undefined ? environment : runLink(workflowId, environment);
       return [name, words.filter((word) => word !== '').join(', ')];

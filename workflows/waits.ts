@@ -1,7 +1,7 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 
 import { reasonOf, type Reason } from './failure.ts';
-import { mendFirst } from './page.ts';
+import { asWritten, mendFirst } from './page.ts';
 import { timeInWords } from './words.ts';
 
 /** What somebody can mend while the run waits: room on a disk, a volume that is not mounted. */
@@ -47,7 +47,7 @@ export async function waitingForRoom<T>({ endsAt, what, waits, show }: Wait, wor
 }
 
 export function waitState(waits: Waits): string {
-  return [...waits].map(([what, { message }]) => `**Waits for ${what}:** ${message}`).join('\n\n');
+  return [...waits].map(([what, { message }]) => `**Waits for ${what}:** ${asWritten(message)}`).join('\n\n');
 }
 
 export function waitNext(waits: Waits, endsAt: string): string {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { PrivilegedObject } from '../../catalog/manifest.ts';
@@ -40,14 +40,13 @@ export async function readLegacyFacts(
   // pg_dump takes plpgsql for granted and does not write it down.
   const extensions: LegacyFacts['extensions'][number][] = [{ name: 'plpgsql', schema: 'pg_catalog', version: null }];
   if (read.length === 0) return { extensions, privileged: [] };
-  const list = join(scratch, 'legacy.list');
-  await writeFile(list, toListFile(read));
-  // --verbose writes the number of each entry before its SQL.
-  const args = ['--verbose', `--use-list=${list}`, '--file=-', `--format=${archive.format}`, archive.path];
-  const sql = await captureTool({ name: 'pg_restore', path: pgRestore, args }, context);
+  const sql = await writeSql(pgRestore, archive, read, scratch, context);
   const byId = new Map(read.map((entry) => [entry.dumpId, entry]));
   const privileged: PrivilegedObject[] = [];
-  const binaryCasts = new Set<number>();
+  const adminCasts = new Set<number>();
+  const ownTypes = new Set(entries.map(({ schema, name }) => `${schema}.${name}`));
+  // A function of an event trigger is run by superusers, so it stays with the admin as the trigger does.
+  const hasEventTrigger = entries.some(({ type }) => type === 'EVENT TRIGGER');
   for (const piece of sql.split(/^-- TOC entry (?=\d+ \(class )/m).slice(1)) {
     const entry = byId.get(Number.parseInt(piece, 10));
     if (entry === undefined) continue;
@@ -56,19 +55,48 @@ export async function readLegacyFacts(
     );
     if (entry.type === 'EXTENSION' && made?.[1] !== undefined && made[2] !== undefined) {
       extensions.push({ name: unquoteIdentifier(made[1]), schema: unquoteIdentifier(made[2]), version: null });
-    } else if (entry.type === 'CAST' && / WITHOUT FUNCTION/.test(piece)) {
-      binaryCasts.add(entry.dumpId);
-    } else if (isPrivileged(entry.type, piece)) {
+    } else if (entry.type === 'CAST') {
+      if (/ WITHOUT FUNCTION/.test(piece) || !isOfOwnType(entry.name, ownTypes)) adminCasts.add(entry.dumpId);
+    } else if (
+      isPrivileged(entry.type, piece) ||
+      (hasEventTrigger && entry.type === 'FUNCTION' && / RETURNS event_trigger\n/.test(piece))
+    ) {
       privileged.push({ type: entry.type, schema: entry.schema, name: entry.name });
     }
   }
   // Only the owner of one of its types may make a cast, and base types stay with the admin.
   const hasBaseType = privileged.some(({ type }) => type === 'TYPE');
-  const casts = read.filter(({ type, dumpId }) => type === 'CAST' && (hasBaseType || binaryCasts.has(dumpId)));
+  const casts = read.filter(({ type, dumpId }) => type === 'CAST' && (hasBaseType || adminCasts.has(dumpId)));
   return {
     extensions,
     privileged: [...privileged, ...casts.map(({ type, schema, name }) => ({ type, schema, name }))],
   };
+}
+
+/** The SQL of some entries. --verbose writes the number of each entry before it. */
+async function writeSql(
+  pgRestore: string,
+  archive: OpenArchive,
+  entries: readonly TocEntry[],
+  scratch: string,
+  context: ToolContext,
+): Promise<string> {
+  // The scratch folder is shared: with one name for all, one restore would read the list of another.
+  const folder = await mkdtemp(join(scratch, 'legacy-'));
+  try {
+    const list = join(folder, 'legacy.list');
+    await writeFile(list, toListFile(entries));
+    const args = ['--verbose', `--use-list=${list}`, '--file=-', `--format=${archive.format}`, archive.path];
+    return await captureTool({ name: 'pg_restore', path: pgRestore, args }, context);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Only the owner of one of its types may make a cast; `integer` and an extension's types are not the login's. */
+function isOfOwnType(name: string, ownTypes: ReadonlySet<string>): boolean {
+  const types = /^CAST \((.*) AS (.*)\)$/.exec(name)?.slice(1) ?? [];
+  return types.some((type) => ownTypes.has(type.replaceAll('"', '').replace(/(\[\])+$/, '')));
 }
 
 /** What `pg_restore --use-list` reads: one entry's number on each line. */

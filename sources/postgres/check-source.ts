@@ -3,9 +3,10 @@ import pg from 'pg';
 import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
 import { findClients, type Clients } from './clients.ts';
-import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { poolerError, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { estimateRawBytes } from './estimate.ts';
 import { readServerFacts } from './facts.ts';
+import { hiddenMappings } from './user-mappings.ts';
 
 /** What is known about a source before its dump. */
 export interface SourceReport {
@@ -24,7 +25,8 @@ const NAMED_PROBLEMS = 20;
 /**
  * Proves, before a dump starts, that this host has the right tools and that the login may read everything.
  * @throws CofreError `server-denied` naming what cannot be read, with the SQL that mends it; `tool-version`,
- * `tool-missing`, `database-missing`, `server-unavailable`, `bad-config` (a connection pooler is in front).
+ * `tool-missing`, `database-missing`, `server-unavailable`, `bad-config` (a connection pooler is in front), `refused`
+ * (names that are not UTF-8).
  */
 export async function checkSource(target: PostgresTarget): Promise<SourceReport> {
   return withClient(target, async (client) => {
@@ -51,6 +53,7 @@ export async function checkSource(target: PostgresTarget): Promise<SourceReport>
     if (Number(facts.subscriptions) > 0 && !facts.superuser) {
       warnings.push(`${facts.subscriptions} subscription(s) are left out, because only a superuser may read them`);
     }
+    warnings.push(...(await hiddenMappings(client)));
     const estimatedRawBytes = await estimateRawBytes(client);
     return { server, databaseOid: facts.oid, sizeBytes: Number(facts.size), tools, estimatedRawBytes, warnings };
   });
@@ -60,13 +63,7 @@ export async function checkSource(target: PostgresTarget): Promise<SourceReport>
 function refusePooler(client: pg.Client, backendPid: number, target: PostgresTarget): void {
   const announced = 'processID' in client ? client.processID : undefined;
   if (typeof announced !== 'number' || announced === backendPid) return;
-  throw new CofreError(
-    'bad-config',
-    `${target.host}:${target.port} is a connection pooler, not the PostgreSQL server`,
-    {
-      hint: "give servers: the address of the server itself; a pooler breaks a dump's session",
-    },
-  );
+  throw poolerError(target);
 }
 
 type Kind = 'schema' | 'relation' | 'rows' | 'largeObject';

@@ -51,19 +51,23 @@ export async function checkTarget(target: RestoreTarget, backup: BackupToCheck):
     checkServer(server, backup.serverVersionNumber);
     const extensions = await findExtensions(client, backup.extensions, server);
     if (backup.facts !== null) await tryLocale(client, backup.facts);
+    const roles = await compareRoles(client, target, backup.facts);
     return {
       server,
       live: await findLive(client, target.database),
       otherDatabases: await countOthers(client, target),
       extensions,
-      roles: await compareRoles(client, target, backup.facts),
-      warnings: extensions.flatMap(({ name, recorded, version }) =>
-        recorded === null || recorded === version
-          ? []
-          : [
-              `the extension ${name} was ${recorded} at the source; this server has not that version and takes ${version}`,
-            ],
-      ),
+      roles,
+      warnings: [
+        ...extensions.flatMap(({ name, recorded, version }) =>
+          recorded === null || recorded === version
+            ? []
+            : [
+                `the extension ${name} was ${recorded} at the source; this server has not that version and takes ${version}`,
+              ],
+        ),
+        ...warnOfRoles(target, backup.facts, roles.toCreate),
+      ],
     };
   });
 }
@@ -197,4 +201,29 @@ async function compareRoles(
     return differences.length === 0 ? [] : [{ name: row.name, differences }];
   });
   return { toCreate: names.filter((name) => !rows.some((row) => row.name === name)), different };
+}
+
+/** What a role had at the source and a role that a restore creates has not. */
+function warnOfRoles(target: RestoreTarget, facts: DatabaseFacts | null, toCreate: readonly string[]): string[] {
+  const created = facts?.roles.filter(({ name }) => toCreate.includes(name)) ?? [];
+  return created.flatMap((role) => {
+    const attributes = [
+      ...(role.superuser ? ['SUPERUSER'] : []),
+      ...(role.createRole ? ['CREATEROLE'] : []),
+      ...(role.createDatabase ? ['CREATEDB'] : []),
+      ...(role.replication ? ['REPLICATION'] : []),
+      ...(role.bypassRowSecurity ? ['BYPASSRLS'] : []),
+    ];
+    const hasPassword = target.roles.some(({ name }) => name === role.name);
+    return [
+      ...(role.login && !hasPassword
+        ? [
+            `the role ${role.name} is created without login: give it a password in roles: of the environment's database:`,
+          ]
+        : []),
+      ...(attributes.length === 0
+        ? []
+        : [`the role ${role.name} is created without ${attributes.join(', ')}, which it has at the source`]),
+    ];
+  });
 }

@@ -22,6 +22,7 @@ import { dumpStreamed, readStreamedDump } from './dump-streamed.ts';
 import { readDatabaseFacts, readServerFacts } from './facts.ts';
 import { readInventory } from './inventory.ts';
 import { withSnapshot } from './snapshot.ts';
+import { hiddenMappings } from './user-mappings.ts';
 import { finishWatched } from './watch-tools.ts';
 
 export interface DumpRequest extends ToolContext {
@@ -47,7 +48,7 @@ export interface DumpResult {
   readonly database: DatabaseFacts;
   readonly content: DumpContent;
   readonly tools: Readonly<Record<string, string>>;
-  /** What pg_dump said although it ended well. */
+  /** What the dump lacks though it ended well, and what pg_dump said. */
   readonly warnings: readonly string[];
   /** The streamed dump in `directory`; null for a staged one, which `compressDump` makes into an archive. */
   readonly file: string | null;
@@ -84,9 +85,11 @@ export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
       const database = await readDatabaseFacts(client);
       const inventory = await readInventory(client);
       const names = await readTableNames(client);
+      const hidden = await hiddenMappings(client);
       const run = pgDumpRunner(request, snapshotId, database.encoding);
-      const warnings = await (staged ? dumpStaged(request, run) : dumpStreamed(request, run));
-      return { snapshotAt: (rows[0]?.at ?? new Date()).toISOString(), server, database, inventory, names, warnings };
+      const said = await (staged ? dumpStaged(request, run) : dumpStreamed(request, run));
+      const snapshotAt = (rows[0]?.at ?? new Date()).toISOString();
+      return { snapshotAt, server, database, inventory, names, warnings: [...hidden, ...said] };
     });
     const data = await (staged ? readStagedDump(request) : readStreamedDump(request));
     return {

@@ -8,6 +8,7 @@ import type {
   RoleFacts,
   ServerFacts,
 } from '../../catalog/manifest.ts';
+import { readOwners } from './owners.ts';
 import { readPrivilegedObjects, SUPERUSER_SETTING } from './privileged.ts';
 
 /** Which server this is. */
@@ -37,10 +38,11 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
       ...(await readPrivilegedObjects(client)),
       ...settings.filter((setting) => setting.superuser).map(({ name }) => ({ type: 'SETTING', schema: null, name })),
     ],
+    owners: await readOwners(client),
   };
 }
 
-type DatabaseRow = Omit<DatabaseFacts, 'settings' | 'extensions' | 'roles' | 'memberships' | 'privileged'>;
+type DatabaseRow = Omit<DatabaseFacts, 'settings' | 'extensions' | 'roles' | 'memberships' | 'privileged' | 'owners'>;
 
 async function readDatabase(client: pg.Client): Promise<DatabaseRow> {
   // Through jsonb, because the columns of the locale differ between server versions.

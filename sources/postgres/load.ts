@@ -6,6 +6,7 @@ import type { ToolContext } from '../../processes/tool.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { openToLogin } from './create-database.ts';
 import type { OpenArchive } from './open-archive.ts';
+import { restoreOwners } from './owners.ts';
 import { runPgRestore, type PgRestoreRun } from './pg-restore.ts';
 import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
 import { dropRestoreLogin, type RestoreLogin } from './roles.ts';
@@ -36,12 +37,12 @@ export interface LoadProgress {
 }
 
 /**
- * Fills a database that `createDatabase` made, and hands everything in it to the environment's owner; the login that
- * restored is gone afterwards. The database stays closed. Not to be repeated on the same database: after a failure
- * or a kill, `createDatabase` starts again with a new one, or `discardLoad` ends it.
+ * Fills a database that `createDatabase` made, and gives everything in it to its owner at the source, or to the
+ * environment's owner where that was the database's; the login that restored is gone afterwards. The database stays closed. Not to be repeated on the same database: after a failure
+ * or a kill, `createDatabase` starts again with a new one, or `discardLoad` ends it. Answers with warnings.
  * @throws CofreError `restore-failed` naming the lost object; `tool-stalled`, `no-space`, `server-unavailable`.
  */
-export async function loadDatabase(request: LoadRequest): Promise<void> {
+export async function loadDatabase(request: LoadRequest): Promise<readonly string[]> {
   const { plan, target, replacement, login } = request;
   let phase: LoadProgress['phase'] = 'schema';
   const tell = (bytes: number): void => request.onProgress?.({ phase, bytes });
@@ -78,7 +79,10 @@ export async function loadDatabase(request: LoadRequest): Promise<void> {
   await analyze(request);
   phase = 'rights';
   tell(0);
-  await withAdminIn(target, replacement, (client) => handOver(client, request));
+  const warnings = await withAdminIn(target, replacement, async (client) => {
+    await handOver(client, request);
+    return request.facts === null ? [] : restoreOwners(client, target, request.facts);
+  });
   // Rights after ownership: an owner that changes later would take the rights of the one before with it.
   await restore('admin', plan.acl, 1, 'acl');
   // Last: from now on event triggers see what is done.
@@ -88,6 +92,7 @@ export async function loadDatabase(request: LoadRequest): Promise<void> {
   if (!(await dropRestoreLogin(target.admin, request.id, login))) {
     throw new CofreError('restore-failed', `something of the restored database still belongs to ${login.user}`);
   }
+  return warnings;
 }
 
 /** As the login that restores: it runs the functions in the indexes of others. */
@@ -100,7 +105,8 @@ async function analyze({ target, replacement, login }: LoadRequest): Promise<voi
 
 /**
  * What only the admin could make stays with the admin, unless it belonged to an ordinary role at the source:
- * then it goes the way of everything else.
+ * then it goes the way of everything else. Never the function of an event trigger: superusers run it, so who may replace
+ * it would have their rights.
  */
 async function giveToLogin(
   client: pg.Client,
@@ -113,7 +119,7 @@ async function giveToLogin(
     const { rows } = await client.query<{ statement: string }>(
       `SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $4::text) AS statement
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE $1 IN ('FUNCTION', 'PROCEDURE') AND n.nspname = $2 AND p.proname || '(' || oidvectortypes(p.proargtypes) || ')' = $3
+        WHERE $1 IN ('FUNCTION', 'PROCEDURE') AND p.prorettype <> 'event_trigger'::regtype AND n.nspname = $2 AND p.proname || '(' || oidvectortypes(p.proargtypes) || ')' = $3
        UNION ALL
        SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $4::text)
          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type pg from 'pg';
@@ -56,8 +56,9 @@ export async function runPgRestore(
 ): Promise<void> {
   if (entries.length === 0) return;
   await mkdir(run.scratch, { recursive: true, mode: 0o700 });
-  const list = join(run.scratch, 'restore.list');
-  await writeFile(list, toListFile(entries));
+  // Restores of several environments share the scratch folder: a list that another one overwrites loses objects in silence.
+  const folder = await mkdtemp(join(run.scratch, 'restore-'));
+  const list = join(folder, 'restore.list');
   const stalled = new AbortController();
   let complaint = '';
   const onStderr = (text: string): void => {
@@ -65,6 +66,7 @@ export async function runPgRestore(
   };
   const signals = [stalled.signal, ...(run.signal === undefined ? [] : [run.signal])];
   try {
+    await writeFile(list, toListFile(entries));
     await withToolEnvironment(run.target, run.scratch, async (environment) => {
       const args = [
         // Empty: the name comes from PGDATABASE, where `=` in it is not read as a connection string.
@@ -74,6 +76,8 @@ export async function runPgRestore(
           '--exit-on-error',
           '--verbose',
           '--no-owner',
+          // This server need not have the source's, and a folder there is its administrator's business.
+          '--no-tablespaces',
           `--use-list=${list}`,
           `--format=${run.archive.format}`,
         ],
@@ -96,7 +100,7 @@ export async function runPgRestore(
   } catch (error) {
     throw error instanceof ToolFailure ? explain(error, complaint, entries) : error;
   } finally {
-    await rm(list, { force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -176,10 +180,18 @@ function explain(failure: ToolFailure, said: string, entries: readonly TocEntry[
   }
   const what = lost === undefined ? 'pg_restore failed' : `${describeEntry(lost)} could not be restored`;
   return new CofreError('restore-failed', `${what}: ${error}`, {
-    hint: /does not exist/.test(error)
-      ? 'a function that names tables without their schema fails in a restore: give it a search path at the source (ALTER FUNCTION … SET search_path)'
-      : 'the live database was not touched; restore another backup, or mend the source and back up again',
+    hint: hintOf(error, lost === undefined ? 'the source' : `${describeEntry(lost)} at the source`),
   });
+}
+
+function hintOf(error: string, where: string): string {
+  if (/does not exist/.test(error)) {
+    return 'a function that names tables without their schema fails in a restore: give it a search path at the source (ALTER FUNCTION … SET search_path)';
+  }
+  const otherwise = `the live database was not touched; restore another backup, or mend ${where} and back up again`;
+  return /permission denied|must be (owner|superuser|member)/.test(error)
+    ? `only a superuser may do this: where the source is trusted, \`trusted: true\` in the database: of the environment may help; ${otherwise}`
+    : otherwise;
 }
 
 /** The first error's own line; for data without quoted values, which may be personal. */

@@ -46,6 +46,7 @@ const ROUTINES = `
   where ${own('pg_proc', 'p')} and (
     p.prokind <> 'a' and not l.lanpltrusted or p.proleakproof or p.prosupport <> 0
     or p.prokind = 'a' and 'internal'::regtype in (a.aggtranstype, a.aggmtranstype)
+    or p.oid in (select evtfoid from pg_event_trigger)
     or exists (select 1 from unnest(p.proconfig) as entry where ${SUPERUSER_SETTING}))`;
 
 const BASE_TYPES = `
@@ -89,7 +90,9 @@ const OBJECTS: readonly string[] = [
   `select 'SUBSCRIPTION', null, s.subname from pg_subscription s join pg_database d on d.oid = s.subdbid where d.datname = current_database()`,
   `select 'CAST', null, format('CAST (%s AS %s)', format_type(c.castsource, null), format_type(c.casttarget, null))
    from pg_cast c where ${own('pg_cast', 'c')} and (c.castmethod = 'b' or c.castfunc in (select oid from routine)
-     or c.castsource in (select oid from base_type) or c.casttarget in (select oid from base_type))`,
+     or c.castsource in (select oid from base_type) or c.casttarget in (select oid from base_type)
+     or not exists (select 1 from pg_type t where t.oid in (c.castsource, c.casttarget) and t.oid >= 16384
+       and not exists (select 1 from pg_depend e where e.classid = 'pg_type'::regclass and e.objid = t.oid and e.deptype = 'e')))`,
   `select 'TRANSFORM', null, format('TRANSFORM FOR %s LANGUAGE %I', format_type(t.trftype, null), l.lanname)
    from pg_transform t join pg_language l on l.oid = t.trflang where ${own('pg_transform', 't')}`,
   `select 'SECURITY LABEL', null, upper(objtype) || ' ' || objname from pg_seclabels

@@ -40,9 +40,11 @@ export async function ensureRoles(target: RestoreTarget, facts: RoleNames | null
       if (name.startsWith('pg_') || (await exists(client, name))) continue;
       const password = logins.get(name);
       const how = password === undefined ? 'NOLOGIN' : `LOGIN PASSWORD ${escapeLiteral(scramVerifier(password))}`;
-      const inherit = facts?.roles.find((role) => role.name === name)?.inherit === false ? 'NOINHERIT' : 'INHERIT';
+      const recorded = facts?.roles.find((role) => role.name === name);
+      const inherit = recorded?.inherit === false ? 'NOINHERIT' : 'INHERIT';
+      const limit = `CONNECTION LIMIT ${Math.max(recorded?.connectionLimit ?? -1, -1)}`;
       await patiently(
-        () => client.query(`CREATE ROLE ${escapeIdentifier(name)} ${how} ${inherit}`),
+        () => client.query(`CREATE ROLE ${escapeIdentifier(name)} ${how} ${inherit} ${limit}`),
         SQLSTATE.duplicateObject,
       );
       created.push(name);

@@ -52,6 +52,16 @@ const TYPES = [...DATA_TYPES, ...POST_DATA_TYPES, ...PRE_DATA_TYPES, 'COMMENT', 
   (a, b) => b.length - a.length,
 );
 
+/**
+ * The catalog that a line of these types names (0: none). Without it a table in a schema called `DATA` reads like the
+ * data of a table.
+ */
+const CATALOG_OF: Readonly<Record<string, number>> = {
+  ...{ 'TABLE DATA': 0, 'TABLE ATTACH': 0, 'INDEX ATTACH': 0, 'SEQUENCE SET': 0, 'SEQUENCE OWNED BY': 0 },
+  ...{ 'MATERIALIZED VIEW DATA': 0, 'STATISTICS DATA': 0 },
+  ...{ 'OPERATOR CLASS': 2616, 'OPERATOR FAMILY': 2753, 'DEFAULT ACL': 826 },
+};
+
 /** Only a superuser may create these, whatever is in them; or they reach out to other servers. */
 const ADMIN_TYPES = new Set([
   ...['SHELL TYPE', 'OPERATOR FAMILY', 'OPERATOR CLASS', 'PROCEDURAL LANGUAGE', 'TRANSFORM', 'FOREIGN DATA WRAPPER'],
@@ -65,8 +75,8 @@ const ADMIN_TYPES = new Set([
  */
 export function parseListing(text: string, knownRoles: readonly string[] = []): ArchiveListing {
   const lines = text.split('\n').flatMap((line) => {
-    const match = /^(\d+); \d+ \d+ (.*)$/.exec(line);
-    return match === null ? [] : [{ dumpId: Number(match[1]), rest: match[2] ?? '' }];
+    const match = /^(\d+); (\d+) \d+ (.*)$/.exec(line);
+    return match === null ? [] : [{ dumpId: Number(match[1]), catalog: Number(match[2]), rest: match[3] ?? '' }];
   });
   const roles = byLength(knownRoles);
   const schemas = byLength([
@@ -74,8 +84,10 @@ export function parseListing(text: string, knownRoles: readonly string[] = []): 
     ...lines.flatMap(({ rest }) => (rest.startsWith('SCHEMA - ') ? [splitOwner(rest.slice(9), roles).name] : [])),
   ]);
   let section: TocEntry['section'] = 'pre-data';
-  const entries = lines.map(({ dumpId, rest }): TocEntry => {
-    const type = TYPES.find((known) => rest.startsWith(`${known} `)) ?? /^[A-Z]+/.exec(rest)?.[0] ?? '';
+  const entries = lines.map(({ dumpId, catalog, rest }): TocEntry => {
+    const isType = (known: string): boolean =>
+      rest.startsWith(`${known} `) && (CATALOG_OF[known] ?? catalog) === catalog;
+    const type = TYPES.find(isType) ?? /^[A-Z]+/.exec(rest)?.[0] ?? '';
     // pg_dump writes the three sections one after the other; a comment belongs to the section it stands in.
     if (DATA_TYPES.includes(type)) section = 'data';
     else if (POST_DATA_TYPES.includes(type)) section = 'post-data';
@@ -121,7 +133,8 @@ export function planEntries(
   const extensionSchemas = new Set(options.extensionSchemas.map(printed));
   const isSkipped = (entry: TocEntry): boolean =>
     entry.type === 'EXTENSION' ||
-    (entry.type === 'COMMENT' && entry.schema === null && entry.name.startsWith('EXTENSION ')) ||
+    // The admin owns extensions, and runs no SQL of an archive that is neither Cofre's own nor trusted.
+    (isExtensionComment(entry) && options.legacy && !options.trusted) ||
     (entry.type === 'SCHEMA' && extensionSchemas.has(entry.name));
 
   const kept = entries.filter((entry) => !isSkipped(entry));
@@ -131,7 +144,9 @@ export function planEntries(
     refusePrivileged([...options.privileged, ...found, ...(options.legacy ? acl : [])].map(printedObject));
   }
   const preData: { by: 'login' | 'admin'; entries: TocEntry[] }[] = [];
-  for (const entry of kept.filter(({ section }) => section === 'pre-data')) {
+  const extensionComments = kept.filter(isExtensionComment);
+  if (extensionComments.length > 0) preData.push({ by: 'admin', entries: extensionComments });
+  for (const entry of kept.filter((other) => other.section === 'pre-data' && !isExtensionComment(other))) {
     const by = isAdmins(entry) ? 'admin' : 'login';
     const last = preData.at(-1);
     if (last?.by === by) last.entries.push(entry);
@@ -161,6 +176,10 @@ export function refusePrivileged(objects: readonly PrivilegedObject[]): void {
   throw new CofreError('privileged-objects', `only a superuser may create what the backup holds: ${shown}`, {
     hint: 'where the source of this backup is trusted with that, set `trusted: true` in the database: of the environment',
   });
+}
+
+function isExtensionComment(entry: TocEntry): boolean {
+  return entry.type === 'COMMENT' && entry.schema === null && entry.name.startsWith('EXTENSION ');
 }
 
 /** A comment on something that stays with the admin can only be made by the admin. */

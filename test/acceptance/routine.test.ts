@@ -24,7 +24,10 @@ describe('a routine', () => {
     );
     for (const id of names) {
       if (id === 'four') continue;
-      await installation.createEnvironmentDatabase(id, 'CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS id');
+      await installation.createEnvironmentDatabase(
+        id,
+        'CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS id',
+      );
     }
     await installation.startWorker();
   });

@@ -72,7 +72,8 @@ async function picture(): Promise<string> {
       (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'nota'),
       (SELECT concat_ws(', ', pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datacl::text, shobj_description(oid, 'pg_database'))
          FROM pg_database WHERE datname = current_database()),
-      current_setting('search_path'), (SELECT extname FROM pg_extension WHERE extname = 'pgcrypto')) AS picture`);
+      (SELECT array_to_string(setconfig, ' ') FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
+         WHERE d.datname = current_database()), (SELECT extname FROM pg_extension WHERE extname = 'pgcrypto')) AS picture`);
     return rows[0]?.picture ?? '';
   });
 }

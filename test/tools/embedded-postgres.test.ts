@@ -62,7 +62,7 @@ test('a new server keeps UTF-8, checks its pages, wants a password and listens o
   assert.deepEqual(values.flat(), ['UTF8', 'on', 'scram-sha-256', '127.0.0.1', '']);
   assert.deepEqual(await readdir(options.folder), ['data', 'postgres.log'], 'nothing holds the password');
   await assert.rejects(startPostgres({ ...options, port: await freePort() }), { code: 'busy' });
-  await query('create table kept as select 42 as answer');
+  await query('create table public.kept as select 42 as answer');
   await server.stop();
 });
 
@@ -73,13 +73,13 @@ test('another password is refused, and no server is left', async () => {
 
 test('after a restart, and after kill -9 with a session open, its data are there', async () => {
   const server = await start();
-  assert.deepEqual(await query('select answer from kept'), [42]);
+  assert.deepEqual(await query('select answer from public.kept'), [42]);
   await query(`insert into kept values (43)`);
   const busy = query('select pg_sleep(60)').catch(() => undefined);
   process.kill(server.pid, 'SIGKILL');
   await server.ended;
   const again = await start();
-  assert.deepEqual(await query('select answer from kept order by 1'), [42, 43]);
+  assert.deepEqual(await query('select answer from public.kept order by 1'), [42, 43]);
   await busy;
   await again.stop();
 });

@@ -102,7 +102,7 @@ test('the counts are those of the snapshot while others write', async (t) => {
   const source = await makeDatabase(t, `create table log (n int); insert into log select generate_series(1, 200000)`);
   let writing = true;
   const writer = withClient(source.target, async (client) => {
-    while (writing) await client.query('insert into log select generate_series(1, 10)');
+    while (writing) await client.query('insert into public.log select generate_series(1, 10)');
   });
   for (const pipeline of ['staged', 'streamed'] as const) {
     const directory = await makeFolder(t);
@@ -154,7 +154,7 @@ test('a database that does not exist is named so', async (t) => {
 test('a table that stays locked ends the dump as database-locked, without holding others up', async (t) => {
   const source = await makeDatabase(t);
   await withClient(source.target, async (client) => {
-    await client.query('begin; lock table big in access exclusive mode');
+    await client.query('begin; lock table public.big in access exclusive mode');
     const request = { target: source.target, pipeline: 'streamed' as const, stallMs: 3_000 };
     await assert.rejects(dump(await makeFolder(t), request), { code: 'database-locked' });
   });
@@ -175,7 +175,7 @@ test('a cancelled dump ends with the reason given and leaves no process', async 
     const reason = new Error('cancelled by the test');
     await withClient(source.target, async (client) => {
       // Holds the dump still, so that it is surely under way.
-      await client.query('begin; lock table big in access exclusive mode');
+      await client.query('begin; lock table public.big in access exclusive mode');
       const records = join(directory, 'records');
       const dumping = dump(directory, { target: source.target, pipeline, signal: stop.signal, records });
       const [pid] = await eventually(() => readdir(records));
@@ -194,7 +194,7 @@ test('a pg_dump that stands still is ended and called stalled', async (t) => {
   const directory = await makeFolder(t);
   const records = join(directory, 'records');
   await withClient(source.target, async (client) => {
-    await client.query('begin; lock table big in access exclusive mode');
+    await client.query('begin; lock table public.big in access exclusive mode');
     const dumping = dump(directory, { target: source.target, pipeline: 'staged', records, stallMs: 2_500 });
     const [pid] = await eventually(() => readdir(records));
     process.kill(Number(pid), 'SIGSTOP');
@@ -207,7 +207,7 @@ test('what the check of the space throws ends the dump', async (t) => {
   const source = await makeDatabase(t);
   const full = new CofreError('no-space', 'the spool is nearly full');
   await withClient(source.target, async (client) => {
-    await client.query('begin; lock table big in access exclusive mode');
+    await client.query('begin; lock table public.big in access exclusive mode');
     const request = { target: source.target, pipeline: 'staged' as const, checkSpace: () => Promise.reject(full) };
     await assert.rejects(dump(await makeFolder(t), request), full);
   });
@@ -217,7 +217,7 @@ test('a server that ends the session in the middle leaves nothing that looks lik
   const source = await makeDatabase(t);
   const directory = await makeFolder(t);
   await withClient(source.target, async (client) => {
-    await client.query('begin; lock table big in access exclusive mode');
+    await client.query('begin; lock table public.big in access exclusive mode');
     const dumping = dump(directory, { target: source.target, pipeline: 'streamed' });
     const ended = eventually(() =>
       source.sql(
@@ -236,7 +236,7 @@ test('the password stands in no argument, environment or file that stays', async
   const records = join(directory, 'records');
   const stop = new AbortController();
   await withClient(source.target, async (client) => {
-    await client.query('begin; lock table big in access exclusive mode');
+    await client.query('begin; lock table public.big in access exclusive mode');
     const dumping = dump(directory, { target: source.target, pipeline: 'staged', records, signal: stop.signal });
     const [pid] = await eventually(() => readdir(records));
     const seen = (await readFile(`/proc/${pid}/cmdline`, 'utf8')) + (await readFile(`/proc/${pid}/environ`, 'utf8'));

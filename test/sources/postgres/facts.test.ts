@@ -45,7 +45,7 @@ const PRIVILEGED = `
 
 /** What of this a superuser is not needed for: pg_restore's list has it, and the facts must not. */
 const HARMLESS =
-  /harmless|public path|public watch|to_bt\(text\)$|counted|PUBLICATION - one|TEXT SEARCH DICTIONARY|integer AS public\.part|TABLE public part|PUBLICATION TABLE public/;
+  /harmless|public path|to_bt\(text\)$|counted|PUBLICATION - one|TEXT SEARCH DICTIONARY|integer AS public\.part|TABLE public part|PUBLICATION TABLE public/;
 
 test('what only a superuser may create is named as pg_restore lists it', async (t) => {
   const source = await makeDatabase(t, PRIVILEGED);

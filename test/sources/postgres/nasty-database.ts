@@ -60,7 +60,11 @@ export async function makeDatabase(t: TestContext, sql: string = NASTY, options 
   await asAdmin(`create database ${database} ${options}`);
   t.after(() => asAdmin(`drop database ${database} with (force)`));
   const target = { ...admin, database };
-  const run: TestDatabase['sql'] = (text) => withClient(target, async (client) => (await client.query(text)).rows);
+  const run: TestDatabase['sql'] = (text) =>
+    withClient(target, async (client) => {
+      await client.query('set search_path = public');
+      return (await client.query(text)).rows;
+    });
   await run(sql);
   return { target, sql: run };
 }

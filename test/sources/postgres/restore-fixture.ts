@@ -80,6 +80,8 @@ export async function sql<Row extends pg.QueryResultRow = Record<string, unknown
 ): Promise<Row[]> {
   const client = await openClient({ ...admin, ...login, database });
   try {
+    // As an application's session: Cofre's own finds only the system's names.
+    await client.query(`SET search_path = "$user", public`);
     return (await client.query<Row>(text)).rows;
   } finally {
     await client.end();
@@ -157,6 +159,7 @@ export interface Restored {
   readonly target: RestoreTarget;
   readonly replacement: Replacement;
   readonly id: string;
+  readonly warnings: readonly string[];
 }
 
 /** The steps of a restore up to the comparison, as an activity makes them. */
@@ -164,7 +167,14 @@ export async function restore(
   backup: Backup,
   target: RestoreTarget,
   folder: string,
-  options: { id?: string; signal?: AbortSignal; onPhase?: (phase: string) => void; stallMs?: number } = {},
+  options: {
+    id?: string;
+    signal?: AbortSignal;
+    onPhase?: (phase: string) => void;
+    stallMs?: number;
+    /** The folder that all restores of a host share. */
+    shared?: string;
+  } = {},
 ): Promise<Restored> {
   const id = options.id ?? newId();
   const scratch = join(folder, `scratch-${newId()}`);
@@ -182,7 +192,7 @@ export async function restore(
   });
   const knownRoles = legacy ? [] : backup.facts.roles.map(({ name }) => name);
   const { entries } = await listArchive(pgRestore, archive, { ...context, knownRoles });
-  const told = legacy ? await readLegacyFacts(pgRestore, archive, entries, scratch) : backup.facts;
+  const told = legacy ? await readLegacyFacts(pgRestore, archive, entries, options.shared ?? scratch) : backup.facts;
   const plan = planEntries(entries, {
     extensionSchemas: extensionSchemas(told.extensions),
     privileged: told.privileged,
@@ -195,7 +205,7 @@ export async function restore(
   const login = await createRestoreLogin(target.admin, id);
   try {
     replacement = await createDatabase(target, { id, shape: facts, extensions: told.extensions });
-    await loadDatabase({
+    const warnings = await loadDatabase({
       ...{
         target,
         id,
@@ -209,21 +219,22 @@ export async function restore(
         stallMs: options.stallMs ?? 60_000,
         ...context,
       },
-      scratch: join(scratch, 'load'),
+      scratch: options.shared ?? join(scratch, 'load'),
       onProgress: ({ phase }) => options.onPhase?.(phase),
     });
-    return { target, replacement, id };
+    return { target, replacement, id, warnings };
   } catch (error) {
     await discardLoad(target, { id, made: { login, replacement } });
     throw error;
   }
 }
 
-/** Everything about roles that a restore must not change. */
-export async function roleList(): Promise<string> {
+/** Everything about roles that a restore must not change: the server's, an attack's and one test's own; others run tests too. */
+export async function roleList({ id }: Bench): Promise<string> {
   const rows = await sql(
     'postgres',
-    `SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles ORDER BY 1`,
+    `SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles
+      WHERE rolname ~ '^(pg_.*|postgres|backdoor)$' OR rolname LIKE '%${id}%' ORDER BY 1`,
   );
   return JSON.stringify(rows);
 }

@@ -55,11 +55,11 @@ describe('what a restore lets a source do', () => {
       );
       await sql('postgres', `ALTER ROLE ${owner} NOSUPERUSER; DROP ROLE backdoor`);
       const backup = await backUp(name, format, bench.folder);
-      const before = await roleList();
+      const before = await roleList(bench);
       const restored = await restore(backup, target, bench.folder);
       bench.keep(restored.replacement.name);
       await compareWithManifest(target, restored.replacement, backup.content, backup.facts);
-      assert.equal(await roleList(), before);
+      assert.equal(await roleList(bench), before);
     });
   }
 
@@ -71,8 +71,8 @@ describe('what a restore lets a source do', () => {
        CREATE MATERIALIZED VIEW public.vista AS SELECT public.total() AS t`,
     );
     const backup = await backUp(name, 'staged', bench.folder);
-    const before = await roleList();
-    await assert.rejects(restore(backup, target, bench.folder), (error: CofreError) => {
+    const before = await roleList(bench);
+    await assert.rejects(restore(backup, target, bench.folder, { id: bench.id }), (error: CofreError) => {
       assert.equal(error.code, 'restore-failed');
       assert.match(
         error.message,
@@ -81,7 +81,7 @@ describe('what a restore lets a source do', () => {
       assert.match(error.hint ?? '', /search_path/);
       return true;
     });
-    assert.equal(await roleList(), before);
+    assert.equal(await roleList(bench), before);
     assert.equal(
       (await sql('postgres', `SELECT FROM pg_database WHERE datname LIKE 'nomes ${bench.id}\\_\\_%'`)).length,
       0,
@@ -111,12 +111,12 @@ describe('what a restore lets a source do', () => {
        CREATE OR REPLACE FUNCTION public.f(v int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN true; END $$;`,
     );
     const backup = await backUp(name, 'streamed', bench.folder);
-    const before = await roleList();
+    const before = await roleList(bench);
     await assert.rejects(
-      restore(backup, target, bench.folder, { stallMs: 2000 }),
+      restore(backup, target, bench.folder, { id: bench.id, stallMs: 2000 }),
       (error: CofreError) => error.code === 'tool-stalled' && error.retryable,
     );
-    assert.equal(await roleList(), before);
+    assert.equal(await roleList(bench), before);
     assert.equal(
       (await sql('postgres', `SELECT FROM pg_database WHERE datname LIKE 'parado ${bench.id}\\_\\_%'`)).length,
       0,

@@ -68,9 +68,9 @@ describe('the roles of a restore', () => {
       roles: [{ name, password: new Secret('nova') }],
       trusted: false,
     };
-    const before = await roleList();
+    const before = await roleList(bench);
     await ensureRoles(target, { roles: [facts(name)], memberships: [] });
-    assert.equal(await roleList(), before);
+    assert.equal(await roleList(bench), before);
     await sql('postgres', 'SELECT 1', { user: name, password: new Secret('velha') });
     const report = await checkTarget(
       { ...target, roles: [] },
