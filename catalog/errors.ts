@@ -13,7 +13,7 @@ export interface FailureNote {
  * (57), a deadlock or conflict with others (40), a lock or the server's own trouble (55, 58).
  */
 const TROUBLE = /^(08|40|53|55|57|58)/;
-const SQLSTATE_FORM = /^[0-9A-Z]{5}$/;
+const SQLSTATE_FORM = /^(?=.*[0-9])[0-9A-Z]{5}$/;
 
 /** A failure of `pg` while it talks to the catalog, as one of Cofre's. Cofre's own errors pass through. */
 export function toCatalogError(cause: unknown, target: PostgresTarget): CofreError {

@@ -74,7 +74,7 @@ test('another password is refused, and no server is left', async () => {
 test('after a restart, and after kill -9 with a session open, its data are there', async () => {
   const server = await start();
   assert.deepEqual(await query('select answer from public.kept'), [42]);
-  await query(`insert into kept values (43)`);
+  await query(`insert into public.kept values (43)`);
   const busy = query('select pg_sleep(60)').catch(() => undefined);
   process.kill(server.pid, 'SIGKILL');
   await server.ended;
