@@ -49,7 +49,7 @@ function answerIn(error: unknown): DatabaseAnswer | undefined {
   if (!(error instanceof CofreError)) return undefined;
   if (error.code === 'database-missing') return { says: 'missing' };
   const sqlState = nativeCode(error.cause);
-  const refused = sqlState !== undefined && /^[0-9A-Z]{5}$/.test(sqlState) && !PASSING.test(sqlState);
+  const refused = sqlState !== undefined && /^(?!E)[0-9A-Z]{5}$/.test(sqlState) && !PASSING.test(sqlState);
   return refused ? { says: 'cannot-tell', why: `${error.message}; asks a worker` } : undefined;
 }
 

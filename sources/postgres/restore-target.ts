@@ -102,7 +102,7 @@ export async function restoreStatement(client: pg.Client, what: string, sql: str
   } catch (cause) {
     const sqlState = nativeCode(cause);
     if (sqlState === '53100') throw new CofreError('no-space', `${what}: the server's disk is full`, { cause });
-    if (sqlState === undefined || !/^(?!08|53|57|XX)[0-9A-Z]{5}$/.test(sqlState)) throw cause;
+    if (sqlState === undefined || !/^(?!08|53|57|XX|E)[0-9A-Z]{5}$/.test(sqlState)) throw cause;
     throw new CofreError('restore-failed', `${what}: ${messageOf(cause)}`, { cause });
   }
 }
