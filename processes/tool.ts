@@ -62,6 +62,8 @@ export class RunningTool {
     });
     // The next tool holds the pipe's end now; while we held it too, the first would never see it break.
     upstream?.destroy();
+    // A tool that leaves children behind (pg_dump -j) must not leave them running; and while they hold its pipes, it is not closed.
+    this.#child.once('exit', () => this.#signalGroup('SIGKILL'));
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#keep(text);
       context.onStderr?.(text);
@@ -126,8 +128,6 @@ export class RunningTool {
     } catch (cause) {
       throw new CofreError('tool-missing', `${this.tool.name} could not be started: ${messageOf(cause)}`, { cause });
     }
-    // A tool that leaves children behind (pg_dump -j) must not leave them running.
-    this.#signalGroup('SIGKILL');
     this.#signal?.throwIfAborted();
     // 127: setpriv found no such program.
     if (code === 127) throw new CofreError('tool-missing', `${this.tool.name} is not at ${this.tool.path}`);

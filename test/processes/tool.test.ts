@@ -41,16 +41,16 @@ async function untilGone(mark: string): Promise<void> {
 
 test('a cancel ends the tool and the children it started', async () => {
   const cancel = new AbortController();
-  const running = startTool(line('sleep 301.5 & sleep 301.5'), {}, { signal: cancel.signal });
+  const running = startTool(line(`sleep 301.${process.pid} & sleep 301.${process.pid}`), {}, { signal: cancel.signal });
   await sleep(100);
   cancel.abort(new Error('cancelled'));
   await assert.rejects(running.done, /cancelled/);
-  await untilGone('301.5');
+  await untilGone(`301.${process.pid}`);
 });
 
 test('children that a tool leaves behind are ended with it', async () => {
-  await startTool(line('sleep 302.5 & exit 0')).done;
-  await untilGone('302.5');
+  await startTool(line(`sleep 302.${process.pid} & exit 0`)).done;
+  await untilGone(`302.${process.pid}`);
 });
 
 test('a pipeline fails when its first tool fails, whatever its last one says', async (context) => {
@@ -99,20 +99,20 @@ test('what a killed worker left running is ended by the next one, and nothing el
   const module = fileURLToPath(new URL('../../processes/tool.js', import.meta.url));
   // Its tool has a child: the kernel ends the tool with the worker, the child only the record can find.
   const script = `const { startTool } = await import(${JSON.stringify(module)});
-    startTool({ name: 'sh', path: 'sh', args: ['-c', 'sleep 303.5 & wait'] }, {}, { records: ${JSON.stringify(records)} }); console.log('started'); setInterval(() => {}, 1000);`;
+    startTool({ name: 'sh', path: 'sh', args: ['-c', 'sleep 303.${process.pid} & wait'] }, {}, { records: ${JSON.stringify(records)} }); console.log('started'); setInterval(() => {}, 1000);`;
   const worker = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(worker.stdout, 'data');
   await sleep(200);
-  const other = spawn('sleep', ['304.5'], { detached: true });
+  const other = spawn('sleep', [`304.${process.pid}`], { detached: true });
   worker.kill('SIGKILL');
   await once(worker, 'exit');
   await sleep(100);
-  assert.equal((await processesWith('303.5')).length > 0, true, 'something is left to end');
+  assert.equal((await processesWith(`303.${process.pid}`)).length > 0, true, 'something is left to end');
   assert.equal(endRecordedGroups(records), 1);
-  await untilGone('303.5');
-  assert.equal((await processesWith('304.5')).length, 1);
+  await untilGone(`303.${process.pid}`);
+  assert.equal((await processesWith(`304.${process.pid}`)).length, 1);
   other.kill();
   assert.deepEqual(await readdir(records), []);
 });
