@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { TypedSearchAttributes, type Client, type WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
 
 import { CONTROL_QUEUE } from '../../workflows/queues.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
@@ -13,7 +14,10 @@ describe('the Temporal UI as the console', () => {
 
   before(async () => {
     installation = await Installation.create([{ id: 'acme' }]);
-    await installation.createEnvironmentDatabase('acme', 'CREATE TABLE t AS SELECT generate_series(1, 100) AS id');
+    await installation.createEnvironmentDatabase(
+      'acme',
+      'CREATE TABLE public.t AS SELECT generate_series(1, 100) AS id',
+    );
     await installation.startWorker();
     client = await installation.client();
   });
