@@ -56,16 +56,17 @@ export async function ensureRoles(target: RestoreTarget, facts: RoleNames | null
 async function replayMemberships(client: pg.Client, facts: RoleNames | null): Promise<RolesResult['leftOut']> {
   const leftOut: { role: string; member: string }[] = [];
   for (const { role, member, admin } of facts?.memberships ?? []) {
-    const { rows } = await client.query<{ has: boolean }>(
-      `SELECT EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = r.oid AND a.member = m.oid) AS has
-         FROM pg_roles r, pg_roles m
-        WHERE r.rolname = $1 AND m.rolname = $2 AND NOT r.rolsuper AND NOT r.rolcreaterole AND NOT r.rolcreatedb
-          AND NOT r.rolreplication AND NOT r.rolbypassrls AND r.rolname NOT LIKE 'pg\\_%'`,
+    const { rows } = await client.query<{ has: boolean; harmless: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = r.oid AND a.member = m.oid) AS has,
+              NOT r.rolsuper AND NOT r.rolcreaterole AND NOT r.rolcreatedb AND NOT r.rolreplication
+                AND NOT r.rolbypassrls AND r.rolname NOT LIKE 'pg\\_%' AS harmless
+         FROM pg_roles r, pg_roles m WHERE r.rolname = $1 AND m.rolname = $2`,
       [role, member],
     );
-    if (rows[0] === undefined) {
+    if (rows[0]?.has === true) continue;
+    if (rows[0]?.harmless !== true) {
       leftOut.push({ role, member });
-    } else if (!rows[0].has) {
+    } else {
       const option = admin ? ' WITH ADMIN OPTION' : '';
       await patiently(() => client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${option}`));
     }
