@@ -219,9 +219,8 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
      * Removes the local files of this backup and, once it is verified, those that earlier failed backups of the same
      * environment left as their only copy.
      */
-    async deleteLocal({ plan, keep }: { plan: BackupPlan; keep: 'nothing' | 'archive' }): Promise<void> {
+    async deleteLocal({ plan }: { plan: BackupPlan }): Promise<void> {
       await asStep(async () => {
-        if (keep === 'archive') return;
         const { id } = plan.environment;
         await spool.remove(id, plan.backupId);
         const states = await backupStates(catalog, [plan.backupId, ...(await spool.backupIds(id))]);

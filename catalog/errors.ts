@@ -1,5 +1,5 @@
-import { CofreError, messageOf, nativeCode } from '../errors/error.ts';
-import { SQLSTATE, type PostgresTarget } from '../postgres/connect.ts';
+import { CofreError, messageOf } from '../errors/error.ts';
+import { sqlStateOf, SQLSTATE, type PostgresTarget } from '../postgres/connect.ts';
 
 /** What a person who reads a list needs of a failure. `code` is one of Cofre's, or `cancelled`. */
 export interface FailureNote {
@@ -13,21 +13,20 @@ export interface FailureNote {
  * (57), a deadlock or conflict with others (40), a lock or the server's own trouble (55, 58).
  */
 const TROUBLE = /^(08|40|53|55|57|58)/;
-const SQLSTATE_FORM = /^(?=.*[0-9])[0-9A-Z]{5}$/;
 
 /** A failure of `pg` while it talks to the catalog, as one of Cofre's. Cofre's own errors pass through. */
 export function toCatalogError(cause: unknown, target: PostgresTarget): CofreError {
   if (cause instanceof CofreError) return cause;
   const where = `the catalog ${target.database} on ${target.host}:${target.port}`;
   const said = messageOf(cause);
-  const state = nativeCode(cause);
+  const state = sqlStateOf(cause);
   if (state === SQLSTATE.insufficientPrivilege) {
     return new CofreError('server-denied', `${target.user} may not do this in ${where}: ${said}`, {
       cause,
       hint: '`cofre apply`, run as the owner of the catalog, grants what the runtime role needs',
     });
   }
-  if (state !== undefined && SQLSTATE_FORM.test(state) && !TROUBLE.test(state) && !isLoginFailure(state)) {
+  if (state !== undefined && !TROUBLE.test(state) && !isLoginFailure(state)) {
     return new CofreError('unexpected', `${where} refused a statement: ${said}`, { cause });
   }
   return new CofreError('catalog-unavailable', `${where} cannot be used: ${said}`, { cause, hint: hintFor(state) });

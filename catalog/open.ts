@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 import { CofreError, nativeCode } from '../errors/error.ts';
-import { SQLSTATE, type PostgresTarget } from '../postgres/connect.ts';
+import { CONNECT_TIMEOUT_MS, sessionSettings, SQLSTATE, type PostgresTarget } from '../postgres/connect.ts';
 import { toCatalogError } from './errors.ts';
 import { readMigrations } from './migrations.ts';
 
@@ -13,7 +13,6 @@ export interface Queries {
 }
 
 const POOL_SIZE = 4;
-const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 30_000;
 
 const types = new pg.TypeOverrides();
@@ -28,17 +27,9 @@ export class Catalog implements Queries {
   constructor(target: PostgresTarget) {
     this.#target = target;
     this.#pool = new pg.Pool({
-      host: target.host,
-      port: target.port,
-      user: target.user,
-      password: target.password.reveal(),
-      database: target.database,
-      ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
-      application_name: 'cofre',
+      ...sessionSettings(target),
       max: POOL_SIZE,
       types,
-      keepAlive: true,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       // A connection whose other end vanished gives no answer, not even that of the statement timeout.
       query_timeout: STATEMENT_TIMEOUT_MS + CONNECT_TIMEOUT_MS,

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { EnsureConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
-import { CofreError, nativeCode } from '../errors/error.ts';
-import { withClient, type PostgresTarget } from '../postgres/connect.ts';
+import { CofreError } from '../errors/error.ts';
+import { sqlStateOf, withClient, type PostgresTarget } from '../postgres/connect.ts';
 
 /** What a database server says about an environment's database. */
 export type DatabaseAnswer =
@@ -48,8 +48,8 @@ export async function askDatabase(
 function answerIn(error: unknown): DatabaseAnswer | undefined {
   if (!(error instanceof CofreError)) return undefined;
   if (error.code === 'database-missing') return { says: 'missing' };
-  const sqlState = nativeCode(error.cause);
-  const refused = sqlState !== undefined && /^(?!E)[0-9A-Z]{5}$/.test(sqlState) && !PASSING.test(sqlState);
+  const sqlState = sqlStateOf(error.cause);
+  const refused = sqlState !== undefined && !PASSING.test(sqlState);
   return refused ? { says: 'cannot-tell', why: `${error.message}; asks a worker` } : undefined;
 }
 

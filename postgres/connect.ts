@@ -43,12 +43,9 @@ export const CONNECT_TIMEOUT_MS = 10_000;
  */
 const SAFE_SEARCH_PATH = '-c search_path=pg_catalog,pg_temp';
 
-/**
- * Opens a session in which only the system's names are found without their schema. The caller ends it; `withClient`
- * does that for you.
- */
-export async function openClient(target: PostgresTarget): Promise<pg.Client> {
-  const client = new pg.Client({
+/** What every session is opened with, alone or in a pool. */
+export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
+  return {
     host: target.host,
     port: target.port,
     user: target.user,
@@ -59,6 +56,16 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
     options: SAFE_SEARCH_PATH,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
+  };
+}
+
+/**
+ * Opens a session in which only the system's names are found without their schema. The caller ends it; `withClient`
+ * does that for you.
+ */
+export async function openClient(target: PostgresTarget): Promise<pg.Client> {
+  const client = new pg.Client({
+    ...sessionSettings(target),
     // A session that holds a dump's snapshot is silent for hours; the system's own first probe comes after two.
     keepAliveInitialDelayMillis: 30_000,
   });
@@ -120,7 +127,7 @@ export function toServerError(cause: unknown, target: PostgresTarget): CofreErro
       // Poolers do not know the options with which a session begins.
       return said.includes('startup parameter') ? poolerError(target, cause) : unavailable(cause, target);
     default:
-      return isStatementFailure(nativeCode(cause))
+      return isStatementFailure(sqlStateOf(cause))
         ? new CofreError('unexpected', `the server ${where} refused a statement: ${said}`, { cause })
         : unavailable(cause, target);
   }
@@ -142,8 +149,14 @@ export function poolerError(target: PostgresTarget, cause?: unknown): CofreError
   );
 }
 
-/** Whether the server is well and said no: an SQLSTATE, but for lost connections, full resources, ends and its own failures. */
-function isStatementFailure(code: string | undefined): boolean {
+/** The SQLSTATE of what `pg` threw; undefined where the server did not say one. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const code = nativeCode(error);
   // Node's codes, such as EPIPE, can be five letters too; no SQLSTATE begins with E.
-  return code !== undefined && /^(?!08|53|57|58|XX|E)[0-9A-Z]{5}$/.test(code);
+  return code !== undefined && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** Whether the server is well and said no: an SQLSTATE, but for lost connections, full resources, ends and its own failures. */
+function isStatementFailure(state: string | undefined): boolean {
+  return state !== undefined && !/^(08|53|57|58|XX)/.test(state);
 }

@@ -111,7 +111,7 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
     await control.finishBackup({ backupId: plan.backupId, state, reason: null });
     // Last: as long as the catalog does not know of a verified copy, the local file may be the only one.
     show(progress, 'cleaning');
-    await light(host, endsAt, `remove local files of ${id}`).deleteLocal({ plan, keep: 'nothing' });
+    await light(host, endsAt, `remove local files of ${id}`).deleteLocal({ plan });
     show(progress, 'done');
     return {
       backupId: plan.backupId,
@@ -167,15 +167,13 @@ async function cleanUp(
   const soon = new Date(Date.now() + 10 * 60_000);
   const steps = light(host, soon, `clean up after ${plan.backupId}`);
   // A finished archive that no destination would take is the only copy there is: it stays, unless somebody cancelled.
-  const keep = archive !== undefined && !cancelled ? 'archive' : 'nothing';
+  const keepArchive = archive !== undefined && !cancelled;
   try {
     await onHost(host, async () => {
       if (dumped !== undefined) await steps.discardCopies({ plan, attempt: dumped.attempt });
-      await steps.deleteLocal({ plan, keep });
+      if (!keepArchive) await steps.deleteLocal({ plan });
     });
-    return keep === 'archive'
-      ? `the archive stays in the spool of ${host} until a later backup is verified`
-      : undefined;
+    return keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : undefined;
   } catch (error) {
     return `not everything could be removed: ${reasonOf(error).message}`;
   }

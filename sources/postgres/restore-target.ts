@@ -2,8 +2,8 @@ import type pg from 'pg';
 
 import type { DatabaseFacts } from '../../catalog/manifest.ts';
 import type { Secret } from '../../config/secret.ts';
-import { CofreError, messageOf, nativeCode } from '../../errors/error.ts';
-import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { CofreError, messageOf } from '../../errors/error.ts';
+import { sqlStateOf, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 
 /** Where a restore goes. */
 export interface RestoreTarget {
@@ -70,8 +70,7 @@ export function restoreLoginName(id: string): string {
 }
 
 /**
- * Lends the admin's session in a restored database. What the restored database holds is others' work: with a
- * search path of its own, a function or an operator of theirs could stand in for one of the system's.
+ * Lends the admin's session in a restored database, whose content is others' work.
  * @throws CofreError `refused` when it is not the database that was made: an attempt that was frozen must not work on
  * its successor's, which has the same name.
  */
@@ -81,7 +80,6 @@ export function withAdminIn<T>(
   use: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   return withClient({ ...target.admin, database: replacement.name }, async (client) => {
-    await client.query(`SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)`);
     const { rows } = await client.query<{ oid: number }>(
       'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = current_database()',
     );
@@ -100,9 +98,9 @@ export async function restoreStatement(client: pg.Client, what: string, sql: str
   try {
     await client.query(sql);
   } catch (cause) {
-    const sqlState = nativeCode(cause);
+    const sqlState = sqlStateOf(cause);
     if (sqlState === '53100') throw new CofreError('no-space', `${what}: the server's disk is full`, { cause });
-    if (sqlState === undefined || !/^(?!08|53|57|XX|E)[0-9A-Z]{5}$/.test(sqlState)) throw cause;
+    if (sqlState === undefined || /^(08|53|57|XX)/.test(sqlState)) throw cause;
     throw new CofreError('restore-failed', `${what}: ${messageOf(cause)}`, { cause });
   }
 }
