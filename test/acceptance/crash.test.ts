@@ -3,10 +3,10 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { compareFingerprints, fingerprintDatabase } from '../../demo/compare-databases.ts';
 import { openClient, withClient } from '../../postgres/connect.ts';
+import { until } from '../until.ts';
 import { Installation } from './installation.ts';
 import { sampleSql } from './sample-data.ts';
 
@@ -90,14 +90,6 @@ describe('a worker that is killed', () => {
     await installation.endWorker(worker, 'SIGTERM');
   });
 });
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await sleep(5);
-  }
-}
 
 function bytesIn(folder: string): number {
   try {

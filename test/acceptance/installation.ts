@@ -47,8 +47,15 @@ export class Installation {
     this.config = config;
   }
 
-  /** Makes everything up to `cofre apply`; the databases of the environments are not made. */
-  static async create(environments: readonly TestEnvironment[], routines: object = {}): Promise<Installation> {
+  /**
+   * Makes everything up to `cofre apply`; the databases of the environments are not made. `change` may change the
+   * configuration before it is written.
+   */
+  static async create(
+    environments: readonly TestEnvironment[],
+    routines: object = {},
+    change: (config: Record<string, unknown>) => void = () => undefined,
+  ): Promise<Installation> {
     const id = `t${randomBytes(4).toString('hex')}`;
     const folder = await mkdtemp(join(tmpdir(), 'cofre-acceptance-'));
     const { postgres, temporal } = testServers();
@@ -85,6 +92,7 @@ export class Installation {
       ),
       routines,
     };
+    change(config);
     const installation = new Installation(folder, id, config);
     await installation.#createNamespace();
     await installation.createDatabase(`${id}_catalog`, postgres.user);

@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** A TCP proxy in front of a real server, which injects the faults of a network. */
+export class FaultProxy {
+  readonly #server: Server;
+  readonly #pairs = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  #refusing = false;
+  #stalled = false;
+  #cutAfterBytes = Number.POSITIVE_INFINITY;
+  #passedBytes = 0;
+
+  private constructor(target: { host: string; port: number }) {
+    this.#server = createServer((client) => {
+      if (this.#refusing) return void client.resetAndDestroy();
+      this.#join(client, connect(target.port, target.host));
+    });
+  }
+
+  /** Listens on a free port of `listenHost`. */
+  static async start(target: { host: string; port: number }, listenHost = '127.0.0.1'): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target);
+    proxy.#server.listen(0, listenHost);
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Bytes that passed so far, both ways together. */
+  get passedBytes(): number {
+    return this.#passedBytes;
+  }
+
+  /** Resets every connection and, until `restore`, every new one. */
+  refuse(): void {
+    this.#refusing = true;
+    this.cut();
+  }
+
+  /** Resets the connections that are open now. */
+  cut(): void {
+    for (const { client, server } of this.#pairs) {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    }
+  }
+
+  /** Resets all connections once so many more bytes have passed. */
+  cutAfter(bytes: number): void {
+    this.#cutAfterBytes = this.#passedBytes + bytes;
+  }
+
+  /** Nothing passes any more, and nobody is told: as a cable that was pulled. */
+  stall(): void {
+    this.#stalled = true;
+    for (const { client, server } of this.#pairs) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  /** Everything passes again. */
+  restore(): void {
+    this.#refusing = false;
+    this.#stalled = false;
+    for (const { client, server } of this.#pairs) {
+      client.resume();
+      server.resume();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.refuse();
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    await closed;
+  }
+
+  #join(client: Socket, server: Socket): void {
+    const pair = { client, server };
+    this.#pairs.add(pair);
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      from.setNoDelay(true);
+      from.on('data', (chunk: Buffer) => this.#pass(chunk, from, to));
+      from.on('end', () => to.end());
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        this.#pairs.delete(pair);
+        to.destroy();
+      });
+    }
+    if (this.#stalled) this.stall();
+  }
+
+  #pass(chunk: Buffer, from: Socket, to: Socket): void {
+    this.#passedBytes += chunk.length;
+    if (this.#passedBytes >= this.#cutAfterBytes) {
+      this.#cutAfterBytes = Number.POSITIVE_INFINITY;
+      return this.cut();
+    }
+    if (to.write(chunk)) return;
+    from.pause();
+    to.once('drain', () => {
+      if (!this.#stalled) from.resume();
+    });
+  }
+}
