@@ -11,6 +11,8 @@ const LEFT_OUT = 'test name does not match pattern';
 export class Report {
   passed = 0;
   failed = 0;
+  /** Printed after the names of files: how they run, when not as usual. */
+  suffix = '';
   readonly #folder: string;
 
   /** `folder`: the one that file names are printed relative to. */
@@ -50,7 +52,7 @@ export class Report {
   }
 
   #fileOf(file: string | undefined): string {
-    return relative(this.#folder, file ?? '').replace(/\.js$/, '.ts');
+    return relative(this.#folder, file ?? '').replace(/\.js$/, '.ts') + this.suffix;
   }
 }
 

@@ -6,16 +6,21 @@ import { run } from 'node:test';
 import { messageOf } from '../errors/error.ts';
 import type { RunningServer } from '../tools/running-server.ts';
 import { Descendants } from './descendants.ts';
+import { isLong } from './long.ts';
 import { Report } from './report.ts';
-import { startServers } from './start-servers.ts';
+import { startProductionTemporal, startServers } from './start-servers.ts';
 
 /**
  * `npm test [-- <path or name>…]`: every test file, those whose path contains one of the arguments, or else the tests
  * whose name does. The last line is `N passed, N failed`; the exit code is 1 if any failed or none ran.
+ *
+ * Everything runs with Temporal's development server. What shows that the product works with Temporal at all runs a
+ * second time with the Temporal server of a production, on PostgreSQL; at full size (`npm run test:long`), all of acceptance.
  */
 
 const CONCURRENCY = 2;
 const FILE_LIMIT_MS = 10 * 60_000;
+const AGAIN_IN_PRODUCTION = isLong ? /^acceptance\// : /^acceptance\/(main-job|routine|console)\.test\.js$/;
 
 const compiled = dirname(import.meta.dirname);
 const report = new Report(compiled);
@@ -25,25 +30,39 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 
 const servers: RunningServer[] = [];
 const folder = await mkdtemp(join(tmpdir(), 'cofre-test-'));
+/** In the environment of every test, and of nothing else. */
+let mark = folder;
 try {
+  const { files, names } = await selectTests(process.argv.slice(2));
   const started = await startServers(folder);
   servers.push(...started.running);
+  mark = started.servers.postgres.password;
   process.env['COFRE_TEST_SERVERS'] = JSON.stringify(started.servers);
-  await runFiles(await selectTests(process.argv.slice(2)));
+  await runFiles(files, names);
+  const again = files.filter((file) => AGAIN_IN_PRODUCTION.test(file));
+  if (again.length > 0 && !interrupt.signal.aborted) {
+    const production = await startProductionTemporal(folder, started.servers);
+    servers.unshift(production.running);
+    process.env['COFRE_TEST_SERVERS'] = JSON.stringify(production.servers);
+    report.suffix = ', with a Temporal server of production shape';
+    await runFiles(again, names);
+  }
   if (interrupt.signal.aborted) report.fail('the run', 'it was interrupted');
   else if (report.passed + report.failed === 0) report.fail('the run', 'no test matches');
 } catch (error) {
   report.fail('the run', messageOf(error));
 } finally {
-  await Promise.all(servers.map((server) => server.stop()));
+  // Temporal before the PostgreSQL that it writes to.
+  for (const server of servers) await server.stop();
   await rm(folder, { recursive: true, force: true });
 }
-const leftovers = descendants.endLeftovers(process.env['COFRE_TEST_SERVERS'] ?? folder);
+const leftovers = descendants.endLeftovers(mark);
 if (leftovers.length > 0)
   report.fail('the run', `processes were left behind, and are ended now: ${leftovers.join(', ')}`);
 console.log(`${report.passed} passed, ${report.failed} failed`);
 process.exitCode = report.failed === 0 ? 0 : 1;
 
+/** Paths are relative to this folder. */
 async function selectTests(args: readonly string[]): Promise<{ files: string[]; names: RegExp[] }> {
   const found = await readdir(import.meta.dirname, { recursive: true });
   const files = found.filter((file) => file.endsWith('.test.js')).sort();
@@ -51,14 +70,14 @@ async function selectTests(args: readonly string[]): Promise<{ files: string[]; 
   const asked = files.filter((file) => paths.some((path) => file.includes(path)));
   const byPath = asked.length > 0;
   return {
-    files: (byPath ? asked : files).map((file) => join(import.meta.dirname, file)),
+    files: byPath ? asked : files,
     names: byPath ? [] : args.map((arg) => new RegExp(arg.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))),
   };
 }
 
-async function runFiles({ files, names }: { files: string[]; names: RegExp[] }): Promise<void> {
+async function runFiles(files: readonly string[], names: RegExp[]): Promise<void> {
   const events = run({
-    files,
+    files: files.map((file) => join(import.meta.dirname, file)),
     concurrency: CONCURRENCY,
     timeout: FILE_LIMIT_MS,
     signal: interrupt.signal,

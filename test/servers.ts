@@ -1,7 +1,7 @@
 /** The servers that `test/run.ts` started for all test files; each test makes databases and names of its own on them. */
 export interface TestServers {
   readonly postgres: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
-  readonly temporal: { readonly address: string; readonly uiAddress: string; readonly namespace: string };
+  readonly temporal: { readonly address: string; readonly namespace: string };
 }
 
 export function testServers(): TestServers {

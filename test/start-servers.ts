@@ -3,8 +3,9 @@ import { join } from 'node:path';
 
 import { startTemporal } from '../tools/dev-temporal.ts';
 import { startPostgres } from '../tools/embedded-postgres.ts';
-import { freePort } from '../tools/free-port.ts';
+import { freeLowPort, freePort } from '../tools/free-port.ts';
 import type { RunningServer } from '../tools/running-server.ts';
+import { startTemporalServer } from '../tools/temporal-server.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { TestServers } from './servers.ts';
 
@@ -35,7 +36,22 @@ export async function startServers(folder: string): Promise<{ servers: TestServe
   }
   const servers: TestServers = {
     postgres: { host: '127.0.0.1', port: postgresPort, user: 'postgres', password },
-    temporal: { address: `127.0.0.1:${temporalPort}`, uiAddress: `http://127.0.0.1:${uiPort}`, namespace: 'default' },
+    temporal: { address: `127.0.0.1:${temporalPort}`, namespace: 'default' },
   };
   return { servers, running };
+}
+
+/** A Temporal server of production shape, beside the others, with its databases on the same PostgreSQL. */
+export async function startProductionTemporal(
+  folder: string,
+  { postgres }: TestServers,
+): Promise<{ servers: TestServers; running: RunningServer }> {
+  const port = await freeLowPort();
+  const running = await startTemporalServer({
+    folder: join(folder, 'temporal-server'),
+    port,
+    postgres,
+    database: 'temporal',
+  });
+  return { servers: { postgres, temporal: { address: `127.0.0.1:${port}`, namespace: 'default' } }, running };
 }

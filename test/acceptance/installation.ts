@@ -107,6 +107,11 @@ export class Installation {
     return { host, port, tls: 'off', user, password: new Secret(password), database: 'postgres' };
   }
 
+  /** The test servers' one, unless the configuration names another. */
+  get temporalAddress(): string {
+    return (this.config['temporal'] as { address: string }).address;
+  }
+
   get backups(): string {
     return join(this.folder, 'backups');
   }
@@ -214,8 +219,7 @@ export class Installation {
   }
 
   async client(): Promise<Client> {
-    const { address } = testServers().temporal;
-    return new Client({ connection: await Connection.connect({ address }), namespace: this.id });
+    return new Client({ connection: await Connection.connect({ address: this.temporalAddress }), namespace: this.id });
   }
 
   /** Ends everything and removes what was made. */
@@ -236,7 +240,7 @@ export class Installation {
   }
 
   async #createNamespace(): Promise<void> {
-    const connection = await Connection.connect({ address: testServers().temporal.address });
+    const connection = await Connection.connect({ address: this.temporalAddress });
     try {
       await connection.workflowService.registerNamespace({
         namespace: this.id,
