@@ -9,6 +9,7 @@ import type { OpenArchive } from './open-archive.ts';
 import { restoreOwners } from './owners.ts';
 import { runPgRestore, type PgRestoreRun } from './pg-restore.ts';
 import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
+import { namesOf } from './restore-failure.ts';
 import { dropRestoreLogin, type RestoreLogin } from './roles.ts';
 import type { RestorePlan, TocEntry } from './table-of-contents.ts';
 
@@ -44,6 +45,8 @@ export interface LoadProgress {
  */
 export async function loadDatabase(request: LoadRequest): Promise<readonly string[]> {
   const { plan, target, replacement, login } = request;
+  const { preData, data, postData, postDataAdmin, acl } = plan;
+  const names = namesOf([...preData.flatMap(({ entries }) => entries), ...data, ...postData, ...postDataAdmin, ...acl]);
   let phase: LoadProgress['phase'] = 'schema';
   const tell = (bytes: number): void => request.onProgress?.({ phase, bytes });
   const restore = (
@@ -56,6 +59,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
     const run: PgRestoreRun = {
       ...request,
       jobs,
+      names,
       admin: target.admin,
       target: { ...who, database: replacement.name },
       onProgress: tell,
@@ -99,7 +103,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
 async function analyze({ target, replacement, login }: LoadRequest): Promise<void> {
   await withClient({ ...target.admin, ...login, database: replacement.name }, async (client) => {
     await client.query(`SET search_path = ''`);
-    await restoreStatement(client, 'the restored database cannot be analyzed', 'ANALYZE');
+    await restoreStatement(client, 'the restored database cannot be analyzed', 'ANALYZE', 'theirs');
   });
 }
 
@@ -157,6 +161,7 @@ async function replaySettings(client: pg.Client, { facts, replacement }: LoadReq
       client,
       `the setting ${setting.name} of the database`,
       `ALTER ${whose} SET ${assignment(setting)}`,
+      'theirs',
     );
   }
 }

@@ -9,11 +9,14 @@ import { toListFile } from './archive-sql.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { withToolEnvironment } from './tool-environment.ts';
 import type { OpenArchive } from './open-archive.ts';
-import { describeEntry, type TocEntry } from './table-of-contents.ts';
+import { keepComplaint, toRestoreError } from './restore-failure.ts';
+import type { TocEntry } from './table-of-contents.ts';
 
 export interface PgRestoreRun extends ToolContext {
   readonly pgRestore: string;
   readonly archive: OpenArchive;
+  /** Of everything in the archive: what a failure may tell. */
+  readonly names: ReadonlySet<string>;
   /** The new database, and who restores. */
   readonly target: PostgresTarget;
   /** Sees every session of the new database. */
@@ -98,7 +101,7 @@ export async function runPgRestore(
       }
     });
   } catch (error) {
-    throw error instanceof ToolFailure ? explain(error, complaint, entries) : error;
+    throw error instanceof ToolFailure ? toRestoreError(error, complaint, entries, run.names) : error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -150,52 +153,4 @@ function pause(milliseconds: number, until: AbortSignal): Promise<void> {
     }
     until.addEventListener('abort', done);
   });
-}
-
-const COMPLAINT = /^pg_restore: (while PROCESSING TOC|error):/m;
-const COMPLAINT_LENGTH = 8192;
-
-/** The beginning of the first complaint, out of a log that names every object and may repeat statements of any length. */
-function keepComplaint(kept: string, text: string): string {
-  if (COMPLAINT.test(kept)) return kept + text.slice(0, Math.max(0, COMPLAINT_LENGTH - kept.length));
-  const both = kept + text;
-  const start = both.search(COMPLAINT);
-  return start === -1 ? both.slice(-COMPLAINT_LENGTH) : both.slice(start);
-}
-
-/**
- * What pg_restore says, without what it must not tell: its `Command was:` can hold passwords of foreign servers, and
- * its CONTEXT and DETAIL hold rows. So the tool's own failure is not kept as the cause.
- */
-function explain(failure: ToolFailure, said: string, entries: readonly TocEntry[]): CofreError {
-  const id = /from TOC entry (\d+);/.exec(said)?.[1];
-  const lost = entries.find(({ dumpId }) => dumpId === Number(id));
-  const error = firstError(said, lost?.section === 'data');
-  if (/No space left on device|could not extend file|Disk quota exceeded/.test(error)) {
-    return new CofreError('no-space', `the disk of the server or of this host is full: ${error}`);
-  }
-  const gone = /server closed the connection|terminating connection|connection to server|the database system is|SSL/;
-  if (/ ended by SIG/.test(failure.message) || gone.test(error)) {
-    return new CofreError('server-unavailable', `pg_restore lost the server or was ended: ${error}`);
-  }
-  const what = lost === undefined ? 'pg_restore failed' : `${describeEntry(lost)} could not be restored`;
-  return new CofreError('restore-failed', `${what}: ${error}`, {
-    hint: hintOf(error, lost === undefined ? 'the source' : `${describeEntry(lost)} at the source`),
-  });
-}
-
-function hintOf(error: string, where: string): string {
-  if (/does not exist/.test(error)) {
-    return 'a function that names tables without their schema fails in a restore: give it a search path at the source (ALTER FUNCTION … SET search_path)';
-  }
-  const otherwise = `the live database was not touched; restore another backup, or mend ${where} and back up again`;
-  return /permission denied|must be (owner|superuser|member)/.test(error)
-    ? `only a superuser may do this: where the source is trusted, \`trusted: true\` in the database: of the environment may help; ${otherwise}`
-    : otherwise;
-}
-
-/** The first error's own line; for data without quoted values, which may be personal. */
-function firstError(text: string, isData: boolean): string {
-  const line = /ERROR: +(.*)/.exec(text)?.[1] ?? /error: (.*)/.exec(text)?.[1] ?? 'it said nothing';
-  return (isData ? line.replace(/"[^"]*"?/g, '"…"') : line).slice(0, 500);
 }

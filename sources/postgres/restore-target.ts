@@ -4,6 +4,7 @@ import type { DatabaseFacts } from '../../catalog/manifest.ts';
 import type { Secret } from '../../config/secret.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import { sqlStateOf, withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { tellable } from './server-words.ts';
 
 /** Where a restore goes. */
 export interface RestoreTarget {
@@ -93,14 +94,25 @@ export function withAdminIn<T>(
 /**
  * Runs one statement of a restore. What the server refuses is the restore's failure, told as `what`;
  * a lost connection, a full disk or a server that stops passes through, because trying again may help.
+ * `theirs`: it holds values of the backup or runs its functions, so that not all that the server says may be told.
  */
-export async function restoreStatement(client: pg.Client, what: string, sql: string): Promise<void> {
+export async function restoreStatement(
+  client: pg.Client,
+  what: string,
+  sql: string,
+  whose: 'ours' | 'theirs' = 'ours',
+): Promise<void> {
   try {
     await client.query(sql);
   } catch (cause) {
     const sqlState = sqlStateOf(cause);
-    if (sqlState === '53100') throw new CofreError('no-space', `${what}: the server's disk is full`, { cause });
-    if (sqlState === undefined || /^(08|53|57|XX)/.test(sqlState)) throw cause;
-    throw new CofreError('restore-failed', `${what}: ${messageOf(cause)}`, { cause });
+    const ours = whose === 'ours';
+    const options = ours ? { cause } : {};
+    const said = ours ? messageOf(cause) : tellable(messageOf(cause));
+    if (sqlState === '53100') throw new CofreError('no-space', `${what}: the server's disk is full`, options);
+    if (sqlState === undefined || /^(08|53|57|XX)/.test(sqlState)) {
+      throw ours ? cause : new CofreError('server-unavailable', `${what}: ${said}`);
+    }
+    throw new CofreError('restore-failed', `${what}: ${said}`, options);
   }
 }
