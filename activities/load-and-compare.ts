@@ -12,7 +12,7 @@ import { readServerFacts } from '../sources/postgres/facts.ts';
 import { loadDatabase } from '../sources/postgres/load.ts';
 import type { OpenArchive } from '../sources/postgres/open-archive.ts';
 import type { ExtensionWanted, Replacement, RestoreTarget } from '../sources/postgres/restore-target.ts';
-import { createRestoreLogin, ensureRoles } from '../sources/postgres/roles.ts';
+import { createRestoreLogin, describeLeftOut, ensureRoles } from '../sources/postgres/roles.ts';
 import { planEntries, type RestorePlan as EntryPlan } from '../sources/postgres/table-of-contents.ts';
 import type { HostDependencies } from './backup.ts';
 import type { RestorePlan } from './plans.ts';
@@ -85,13 +85,7 @@ export async function loadAndCompare(
       compared: comparison.compared
         ? 'compared with the manifest: equal'
         : 'counted; there is no manifest to compare with',
-      warnings: [
-        ...roles.leftOut.map(
-          ({ role, member }) =>
-            `${member} was not made a member of ${role}: it would give more than an application's rights`,
-        ),
-        ...warnings,
-      ],
+      warnings: [...roles.leftOut.map(describeLeftOut), ...warnings],
       tookMs: Date.now() - startedAt,
     };
   } catch (error) {

@@ -25,6 +25,8 @@ export interface RestoreCheck {
   /** Another server than the last one, and an empty one. */
   readonly newServer: boolean;
   readonly rolesToCreate: readonly string[];
+  /** Of roles that exist, in words. */
+  readonly memberships: readonly string[];
   readonly extensions: readonly string[];
   readonly warnings: readonly string[];
 }

@@ -55,6 +55,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           serverVersion: report.server.version,
           newServer,
           rolesToCreate: report.roles.toCreate,
+          memberships: report.roles.memberships.map(({ role, member }) => `${member} in ${role}`),
           extensions: report.extensions
             .filter(({ name }) => name !== 'plpgsql')
             .map(({ name, version }) => `${name} ${version}`),

@@ -119,7 +119,7 @@ async function restoreOnHost(
     rows: loaded.rows,
     tookMs: Date.now() - startedAt,
     oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, keptFor: plan.keepOldDatabaseFor },
-    warnings: [...progress.checked.warnings, ...loaded.warnings],
+    warnings: [...new Set([...progress.checked.warnings, ...loaded.warnings])],
   };
   await control.finishRestore({
     restoreId: plan.restoreId,

@@ -77,6 +77,7 @@ export function planRows(plan: RestorePlan, checked: RestoreCheck): [string, str
       : `the database ${plan.database}; it is kept, closed, for ${plan.keepOldDatabaseFor}`,
   ]);
   if (checked.rolesToCreate.length > 0) rows.push(['creates roles', checked.rolesToCreate.join(', ')]);
+  if (checked.memberships.length > 0) rows.push(['gives memberships', checked.memberships.join(', ')]);
   if (checked.extensions.length > 0) rows.push(['creates extensions', checked.extensions.join(', ')]);
   for (const warning of checked.warnings) rows.push(['note', warning]);
   return rows;

@@ -5,6 +5,7 @@ import { CofreError, messageOf } from '../../errors/error.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { readServerFacts } from './facts.ts';
 import type { ExtensionWanted, RestoreTarget } from './restore-target.ts';
+import { describeLeftOut, findMemberships } from './roles.ts';
 import { refusePrivileged } from './table-of-contents.ts';
 
 /** What a restore will meet and do on a server: its plan is printed from this. */
@@ -19,6 +20,8 @@ export interface TargetReport {
     readonly toCreate: readonly string[];
     /** They exist with other attributes than at the source, in words; a restore leaves them as they are. */
     readonly different: readonly { readonly name: string; readonly differences: readonly string[] }[];
+    /** Of roles that exist: a restore gives them these memberships, which they have at the source. */
+    readonly memberships: readonly { readonly role: string; readonly member: string }[];
   };
   readonly warnings: readonly string[];
 }
@@ -52,12 +55,13 @@ export async function checkTarget(target: RestoreTarget, backup: BackupToCheck):
     const extensions = await findExtensions(client, backup.extensions, server);
     if (backup.facts !== null) await tryLocale(client, backup.facts);
     const roles = await compareRoles(client, target, backup.facts);
+    const { missing, leftOut } = await findMemberships(client, backup.facts?.memberships ?? []);
     return {
       server,
       live: await findLive(client, target.database),
       otherDatabases: await countOthers(client, target),
       extensions,
-      roles,
+      roles: { ...roles, memberships: missing.filter(({ member }) => !roles.toCreate.includes(member)) },
       warnings: [
         ...extensions.flatMap(({ name, recorded, version }) =>
           recorded === null || recorded === version
@@ -67,6 +71,7 @@ export async function checkTarget(target: RestoreTarget, backup: BackupToCheck):
               ],
         ),
         ...warnOfRoles(target, backup.facts, roles.toCreate),
+        ...leftOut.map(describeLeftOut),
       ],
     };
   });
@@ -114,11 +119,15 @@ async function findExtensions(
     [wanted.map(({ name }) => name)],
   );
   const available = new Map(rows.map((row) => [row.name, row]));
-  const missing = wanted.filter(({ name }) => !available.has(name));
-  if (missing.length > 0) {
-    const names = missing.map(({ name, version }) => (version === null ? name : `${name} ${version}`)).join(', ');
-    throw new CofreError('tool-missing', `the server lacks extensions that the backup needs: ${names}`, {
-      hint: `install them on the server: on Debian they are in postgresql-contrib or postgresql-${Math.floor(server.versionNumber / 10_000)}-<name>`,
+  const lacking = wanted.flatMap(({ name, version }) => {
+    const found = available.get(name);
+    if (found === undefined) return [version === null ? name : `${name} ${version}`];
+    const older = version !== null && [found.version ?? '', ...found.versions].every((has) => isOlder(has, version));
+    return older ? [`${name} ${version} (it has only ${found.version})`] : [];
+  });
+  if (lacking.length > 0) {
+    throw new CofreError('tool-missing', `the server lacks extensions that the backup needs: ${lacking.join(', ')}`, {
+      hint: `install or upgrade them on the server: on Debian they are in postgresql-contrib or postgresql-${Math.floor(server.versionNumber / 10_000)}-<name>`,
     });
   }
   return wanted.map(({ name, version }) => {
@@ -126,6 +135,14 @@ async function findExtensions(
     const chosen = version !== null && found?.versions.includes(version) === true ? version : (found?.version ?? '');
     return { name, recorded: version, version: chosen };
   });
+}
+
+/** By their numbers, in order: `1.4` and `1.10`. What has none, such as `unpackaged`, is not called older. */
+function isOlder(version: string, than: string): boolean {
+  const [a, b] = [version, than].map((text) => (text.match(/\d+/g) ?? []).map(Number));
+  if (a === undefined || b === undefined || a.length === 0) return false;
+  const at = b.findIndex((number, index) => number !== (a[index] ?? 0));
+  return at !== -1 && (a[at] ?? 0) < (b[at] ?? 0);
 }
 
 /** Makes a collation of the same locale in a transaction that is rolled back: the one answer that holds for all. */
@@ -182,7 +199,7 @@ async function compareRoles(
   client: pg.Client,
   target: RestoreTarget,
   facts: DatabaseFacts | null,
-): Promise<TargetReport['roles']> {
+): Promise<Omit<TargetReport['roles'], 'memberships'>> {
   const logins = target.roles.map(({ name }) => name);
   const recorded = facts?.roles.filter(({ name }) => !name.startsWith('pg_')) ?? [];
   const names = [...new Set([...logins, target.owner, ...recorded.map(({ name }) => name)])];

@@ -19,10 +19,10 @@ const DEPENDENT_OBJECTS_STILL_EXIST = '2BP01';
 
 export interface RolesResult {
   readonly created: readonly string[];
-  /** Memberships that were not replayed because they would give more than the rights of an application. */
-  readonly leftOut: readonly { readonly role: string; readonly member: string }[];
+  readonly leftOut: readonly Membership[];
 }
 
+export type Membership = DatabaseFacts['memberships'][number];
 type RoleNames = Pick<DatabaseFacts, 'roles' | 'memberships'>;
 
 /**
@@ -53,23 +53,43 @@ export async function ensureRoles(target: RestoreTarget, facts: RoleNames | null
   });
 }
 
-async function replayMemberships(client: pg.Client, facts: RoleNames | null): Promise<RolesResult['leftOut']> {
-  const leftOut: { role: string; member: string }[] = [];
-  for (const { role, member, admin } of facts?.memberships ?? []) {
-    const { rows } = await client.query<{ has: boolean; harmless: boolean }>(
-      `SELECT EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = r.oid AND a.member = m.oid) AS has,
-              NOT r.rolsuper AND NOT r.rolcreaterole AND NOT r.rolcreatedb AND NOT r.rolreplication
-                AND NOT r.rolbypassrls AND r.rolname NOT LIKE 'pg\\_%' AS harmless
-         FROM pg_roles r, pg_roles m WHERE r.rolname = $1 AND m.rolname = $2`,
-      [role, member],
+/** In words, for a plan and a report. */
+export function describeLeftOut({ role, member }: Membership): string {
+  return `${member} is not made a member of ${role}: it would give more than an application's rights`;
+}
+
+/**
+ * The memberships of the source that this server has not: those that a restore makes, and those that it leaves out,
+ * because they would give more than the rights of an application, be it through other roles.
+ */
+export async function findMemberships(
+  client: pg.Client,
+  memberships: readonly Membership[],
+): Promise<{ missing: Membership[]; leftOut: Membership[] }> {
+  const missing: Membership[] = [];
+  const leftOut: Membership[] = [];
+  for (const membership of memberships) {
+    const { rows } = await client.query<{ has: boolean; harmful: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member
+                       WHERE a.roleid = r.oid AND m.rolname = $2) AS has,
+              EXISTS (SELECT FROM pg_roles p WHERE pg_has_role(r.oid, p.oid, 'member') AND (p.rolsuper OR p.rolcreaterole
+                OR p.rolcreatedb OR p.rolreplication OR p.rolbypassrls OR p.rolname LIKE 'pg\\_%')) AS harmful
+         FROM pg_roles r WHERE r.rolname = $1`,
+      [membership.role, membership.member],
     );
     if (rows[0]?.has === true) continue;
-    if (rows[0]?.harmless !== true) {
-      leftOut.push({ role, member });
-    } else {
-      const option = admin ? ' WITH ADMIN OPTION' : '';
-      await patiently(() => client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${option}`));
-    }
+    // A predefined role that this server lacks is nobody's; any other that is missing is made without any attribute.
+    if (rows[0]?.harmful ?? membership.role.startsWith('pg_')) leftOut.push(membership);
+    else missing.push(membership);
+  }
+  return { missing, leftOut };
+}
+
+async function replayMemberships(client: pg.Client, facts: RoleNames | null): Promise<RolesResult['leftOut']> {
+  const { missing, leftOut } = await findMemberships(client, facts?.memberships ?? []);
+  for (const { role, member, admin } of missing) {
+    const option = admin ? ' WITH ADMIN OPTION' : '';
+    await patiently(() => client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${option}`));
   }
   return leftOut;
 }

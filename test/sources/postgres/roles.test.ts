@@ -5,6 +5,7 @@ import type { RoleFacts } from '../../../catalog/manifest.ts';
 import { Secret } from '../../../config/secret.ts';
 import { checkTarget } from '../../../sources/postgres/check-target.ts';
 import { nameWithSuffix, restoreLoginName, type RestoreTarget } from '../../../sources/postgres/restore-target.ts';
+import { createDatabase, discardLoad } from '../../../sources/postgres/create-database.ts';
 import { createRestoreLogin, dropRestoreLogin, ensureRoles } from '../../../sources/postgres/roles.ts';
 import { scramVerifier } from '../../../sources/postgres/scram.ts';
 import { admin, Bench, newId, roleList, sql } from './restore-fixture.ts';
@@ -40,7 +41,7 @@ describe('the roles of a restore', () => {
     };
     const results = await Promise.all(Array.from({ length: 4 }, () => ensureRoles(target, recorded)));
     assert.deepEqual(results.flatMap(({ created }) => created).sort(), [app, owner, group].sort());
-    assert.deepEqual(results[0]?.leftOut, [{ role: 'pg_execute_server_program', member: app }]);
+    assert.deepEqual(results[0]?.leftOut, [{ role: 'pg_execute_server_program', member: app, admin: false }]);
     assert.deepEqual(
       await sql('postgres', 'SELECT current_user::text AS me', { user: app, password: new Secret(password) }),
       [{ me: app }],
@@ -58,7 +59,69 @@ describe('the roles of a restore', () => {
     assert.equal((await sql('postgres', `SELECT FROM pg_auth_members WHERE roleid = '${group}'::regrole`)).length, 1);
   });
 
-  test('one that exists with other attributes is shown and left as it is', async () => {
+  test('case 78: restores at once that make the same roles and extensions all finish, beside a script that makes them too', async () => {
+    for (let round = 1; round <= 3; round += 1) {
+      const [app, group] = [`app${round}`, `grupo${round}`].map((name) => bench.role(name));
+      assert.ok(app !== undefined && group !== undefined);
+      const password = new Secret('x');
+      const recorded = {
+        roles: [facts(app), facts(group)],
+        memberships: [{ role: group, member: app, admin: false }],
+      };
+      const restores = ['um', 'dois', 'tres'].map(async (name) => {
+        const database = `${name}${round} ${bench.id}`;
+        const target: RestoreTarget = { admin, database, owner: app, roles: [{ name: app, password }], trusted: false };
+        const id = newId();
+        await ensureRoles(target, recorded);
+        const login = await createRestoreLogin(admin, id);
+        const extensions = ['citext', 'pg_trgm'].map((extension) => ({
+          name: extension,
+          version: null,
+          schema: 'ext',
+        }));
+        const replacement = await createDatabase(target, { id, shape: null, extensions });
+        const found = await sql(replacement.name, 'SELECT extname::text AS name FROM pg_extension ORDER BY 1');
+        await discardLoad(target, { id, made: { login, replacement } });
+        return found.map((row) => row['name']);
+      });
+      // As an entrypoint does it: looks, then creates, without any lock.
+      const scripts = Array.from({ length: 3 }, () =>
+        sql(
+          'postgres',
+          `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${group}') THEN CREATE ROLE ${group}; END IF; END $$;
+           GRANT ${group} TO CURRENT_USER`,
+        ).catch((error: unknown) => assert.match(String(error), /already exists|duplicate key|concurrently/)),
+      );
+      assert.deepEqual(
+        await Promise.all(restores),
+        Array.from(restores, () => ['citext', 'pg_trgm']),
+      );
+      await Promise.all(scripts);
+      const [row] = await sql(
+        'postgres',
+        `SELECT pg_has_role('${app}', '${group}', 'member') AS member, (SELECT rolcanlogin FROM pg_roles WHERE rolname = '${app}') AS login`,
+      );
+      assert.deepEqual(row, { member: true, login: true });
+    }
+  });
+
+  test('a membership that would give more than an application may, be it through another role, is left out and said', async () => {
+    const [app, group, strong] = ['cliente', 'inocente', 'forte'].map((name) => bench.role(name));
+    assert.ok(app !== undefined && group !== undefined && strong !== undefined);
+    await sql(
+      'postgres',
+      `CREATE ROLE ${app}; CREATE ROLE ${strong} CREATEROLE; CREATE ROLE ${group} IN ROLE ${strong}`,
+    );
+    const target: RestoreTarget = { admin, database: 'x', owner: app, roles: [], trusted: false };
+    const recorded = { roles: [facts(app), facts(group)], memberships: [{ role: group, member: app, admin: true }] };
+    const { leftOut } = await ensureRoles(target, recorded);
+    assert.deepEqual(leftOut, recorded.memberships);
+    assert.deepEqual(await sql('postgres', `SELECT pg_has_role('${app}', '${strong}', 'member') AS has`), [
+      { has: false },
+    ]);
+  });
+
+  test('one that exists is left as it is, its password too', async () => {
     const name = bench.role('existente');
     await sql('postgres', `CREATE ROLE ${name} LOGIN PASSWORD 'velha' CREATEDB`);
     const target: RestoreTarget = {
