@@ -23,7 +23,7 @@ export async function migrateCatalog(
   const migrations = await readMigrations();
   const client = await openClient(target).catch((error: unknown) => {
     // The catalog's server has an error code of its own, because its absence has an exit code of its own.
-    throw toCatalogError(error instanceof CofreError ? error.cause : error, target);
+    throw toCatalogError(error instanceof CofreError ? (error.cause ?? error) : error, target);
   });
   try {
     await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);

@@ -41,7 +41,7 @@ export const CONNECT_TIMEOUT_MS = 10_000;
  * would stand in for one of the system's and run as us. In the startup packet, so that it holds from the first query
  * and over what ALTER DATABASE or ALTER ROLE … SET says.
  */
-const SAFE_SEARCH_PATH = '-c search_path=pg_catalog,pg_temp';
+const SAFE_SEARCH_PATH = 'pg_catalog,pg_temp';
 
 /** What every session is opened with, alone or in a pool. */
 export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
@@ -53,7 +53,7 @@ export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
     database: target.database,
     ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
     application_name: 'cofre',
-    options: SAFE_SEARCH_PATH,
+    options: `-c search_path=${SAFE_SEARCH_PATH}`,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   };
@@ -62,6 +62,7 @@ export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
 /**
  * Opens a session in which only the system's names are found without their schema. The caller ends it; `withClient`
  * does that for you.
+ * @throws CofreError `bad-config` where a connection pooler answers, `server-unavailable`, `server-denied`, `database-missing`.
  */
 export async function openClient(target: PostgresTarget): Promise<pg.Client> {
   const client = new pg.Client({
@@ -73,10 +74,26 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
   client.on('error', () => undefined);
   try {
     await client.connect();
+    await refusePooler(client, target);
     return client;
   } catch (cause) {
-    throw toServerError(cause, target);
+    await client.end().catch(() => undefined);
+    throw cause instanceof CofreError ? cause : toServerError(cause, target);
   }
+}
+
+/**
+ * Between us and a server a pooler gives one session to many clients: what we set would stay for the next, and what
+ * must be one session would be spread over several. They differ in how they show: some refuse the settings that a session
+ * begins with (`toServerError`), some leave them out, and most announce a process of their own. Asked first and by full
+ * names only, because without those settings a name could be a customer's.
+ */
+async function refusePooler(client: pg.Client, target: PostgresTarget): Promise<void> {
+  const { rows } = await client.query<{ pid: number; path: string }>(
+    "select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('search_path') as path",
+  );
+  const announced = 'processID' in client ? client.processID : undefined;
+  if (rows[0]?.pid !== announced || rows[0]?.path !== SAFE_SEARCH_PATH) throw poolerError(target);
 }
 
 /** Lends a session to `use` and always ends it. */
@@ -141,7 +158,7 @@ function unavailable(cause: unknown, target: PostgresTarget): CofreError {
 }
 
 /** The refusal of a connection pooler: it spreads over several sessions what must be one. */
-export function poolerError(target: PostgresTarget, cause?: unknown): CofreError {
+function poolerError(target: PostgresTarget, cause?: unknown): CofreError {
   return new CofreError(
     'bad-config',
     `${target.host}:${target.port} is a connection pooler, not the PostgreSQL server`,

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
 import { findClients, type Clients } from './clients.ts';
-import { poolerError, withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { estimateRawBytes } from './estimate.ts';
 import { readServerFacts } from './facts.ts';
 import { hiddenMappings } from './user-mappings.ts';
@@ -35,17 +35,15 @@ export async function checkSource(target: PostgresTarget): Promise<SourceReport>
     const { rows } = await client.query<{
       oid: number;
       size: string;
-      pid: number;
       superuser: boolean;
       subscriptions: string;
     }>(`
-      select d.oid, pg_database_size(d.oid) as size, pg_backend_pid() as pid,
+      select d.oid, pg_database_size(d.oid) as size,
         (select rolsuper from pg_roles where rolname = current_user) as superuser,
         (select count(*) from pg_subscription s where s.subdbid = d.oid) as subscriptions
       from pg_database d where d.datname = current_database()`);
     const facts = rows[0];
     if (facts === undefined) throw new CofreError('database-missing', `there is no database ${target.database}`);
-    refusePooler(client, facts.pid, target);
     if (!facts.superuser) await refuseUnreadable(client, target, server.versionNumber);
 
     const warnings: string[] = [];
@@ -57,13 +55,6 @@ export async function checkSource(target: PostgresTarget): Promise<SourceReport>
     const estimatedRawBytes = await estimateRawBytes(client);
     return { server, databaseOid: facts.oid, sizeBytes: Number(facts.size), tools, estimatedRawBytes, warnings };
   });
-}
-
-/** A pooler gives its own process id when a session starts, and spreads what must be one session over several. */
-function refusePooler(client: pg.Client, backendPid: number, target: PostgresTarget): void {
-  const announced = 'processID' in client ? client.processID : undefined;
-  if (typeof announced !== 'number' || announced === backendPid) return;
-  throw poolerError(target);
 }
 
 type Kind = 'schema' | 'relation' | 'rows' | 'largeObject';
