@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 
-import { CofreError } from '../errors/error.ts';
+import { CofreError, messageOf } from '../errors/error.ts';
+import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { reportFailure } from './failure.ts';
@@ -65,6 +66,18 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit();
   throw error;
 });
+
+// Never with the fields that an error carries: what `pg` puts there quotes rows.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`cofre: ${error.stack ?? messageOf(error)}\n`);
+  process.exit(EXIT.failed);
+});
+
+try {
+  forbidCoreDumps();
+} catch {
+  // `ensure` runs in the images of applications, where the tool may be missing; the worker insists on it.
+}
 
 try {
   await registerCommands(nameOfCommand(args));

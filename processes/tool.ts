@@ -138,14 +138,19 @@ export class RunningTool {
 /** A tool ended with another code than 0, or by a signal. Whoever knows the tool may read more out of `stderr`. */
 export class ToolFailure extends CofreError {
   readonly tool: string;
-  readonly stderr: string;
+  // Private, so that whoever prints the error with all its fields does not print a tool's whole output.
+  readonly #stderr: string;
 
   constructor(tool: string, code: number | null, signal: NodeJS.Signals | null, stderr: string) {
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
     const said = stderr.trim() === '' ? 'it said nothing' : stderr.trim().split('\n').slice(-5).join('\n');
     super('tool-failed', `${tool} ended ${how}: ${said}`);
     this.tool = tool;
-    this.stderr = stderr;
+    this.#stderr = stderr;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
   }
 }
 

@@ -14,6 +14,7 @@ import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
+import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';
 import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { temporalLogger } from './log.ts';
@@ -47,6 +48,7 @@ export async function startWorker({
   log,
   stallMs = STALL_MS,
 }: WorkerOptions): Promise<RunningWorker> {
+  forbidCoreDumps();
   Runtime.install({ logger: temporalLogger(log), shutdownSignals: [] });
   const catalog = await openCatalogOf(connection);
   let temporal: NativeConnection | undefined;

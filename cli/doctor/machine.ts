@@ -10,7 +10,7 @@ import { folderState, folderTrouble } from '../apply/folders.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, ok, warn, type Check } from './check.ts';
 
-const TOOLS = { setpriv: 'util-linux', zstd: 'zstd', tar: 'tar' } as const;
+const TOOLS = { setpriv: 'util-linux', prlimit: 'util-linux', zstd: 'zstd', tar: 'tar' } as const;
 
 /** What a host needs beside PostgreSQL's own clients. */
 export async function examineTools(): Promise<Check[]> {
