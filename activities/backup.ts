@@ -13,7 +13,7 @@ import { CofreError } from '../errors/error.ts';
 import { withClient } from '../postgres/connect.ts';
 import { checkArchive } from '../sources/postgres/check-archive.ts';
 import { checkSource } from '../sources/postgres/check-source.ts';
-import { findClients } from '../sources/postgres/clients.ts';
+import type { FindClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
 import { dumpDatabase } from '../sources/postgres/dump.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
@@ -28,6 +28,8 @@ export interface HostDependencies {
   readonly host: string;
   readonly spool: Spool;
   readonly catalog: Catalog;
+  /** PostgreSQL's clients on this host, by its rule for those with known holes. */
+  readonly findClients: FindClients;
   /** A tool whose bytes do not move for so long is ended. */
   readonly stallMs: number;
 }
@@ -35,7 +37,7 @@ export interface HostDependencies {
 export type BackupActivities = ReturnType<typeof createBackupActivities>;
 
 /** The steps of a backup on the host that has the dump. Each may be killed at any instant and run again. */
-export function createBackupActivities({ host, spool, catalog, stallMs }: HostDependencies) {
+export function createBackupActivities({ host, spool, catalog, findClients, stallMs }: HostDependencies) {
   const tools = { scratch: spool.scratch, records: spool.records, stallMs };
   const attemptFolder = (plan: BackupPlan, attempt: string): string =>
     spool.folder(plan.environment.id, plan.backupId, attempt);
@@ -84,7 +86,7 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
     /** Finds, before anything is written, what would stop the dump later: access, versions, identity, room, destinations. */
     async checkBackup({ plan }: { plan: BackupPlan }): Promise<{ estimatedRawBytes: number }> {
       return await asStep(async () => {
-        const report = await checkSource(await sourceOf(plan));
+        const report = await checkSource(await sourceOf(plan), findClients);
         await requireSameServer(catalog, plan, report.server);
         const rawBytes = plan.lastSizes === null ? report.estimatedRawBytes : plan.lastSizes.rawBytes;
         await spool.requireRoom(neededBytes(plan, rawBytes), `the dump of ${plan.environment.id}`);
@@ -171,7 +173,7 @@ export function createBackupActivities({ host, spool, catalog, stallMs }: HostDe
             stream: await place.get(prefix + archive.key, { signal }),
             content: manifest.content,
             pipeline: manifest.pipeline,
-            clients: await findClients(manifest.server.versionNumber),
+            clients: await findClients(manifest.server.versionNumber, manifest.tools['pg_dump']),
             signal,
             onProgress: (done) =>
               report({ doing: `verify in ${destination.name}`, bytes: done, ofBytes: archive.sizeBytes }),

@@ -5,7 +5,6 @@ import type { Manifest } from '../catalog/manifest.ts';
 import { CofreError } from '../errors/error.ts';
 import { withClient } from '../postgres/connect.ts';
 import { listArchive, readLegacyFacts } from '../sources/postgres/archive-sql.ts';
-import { findClients } from '../sources/postgres/clients.ts';
 import { compareWithManifest } from '../sources/postgres/compare.ts';
 import { createDatabase, discardLoad, extensionSchemas } from '../sources/postgres/create-database.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
@@ -26,7 +25,7 @@ import type { Step } from './step.ts';
  * extensions, load, comparison. After a failure nothing of it is left; after a kill the next attempt starts anew.
  */
 export async function loadAndCompare(
-  { catalog, spool, stallMs }: HostDependencies,
+  { catalog, spool, findClients, stallMs }: HostDependencies,
   plan: RestorePlan,
   attempt: string,
   { signal, report }: Step,
@@ -36,7 +35,7 @@ export async function loadAndCompare(
   const target = await targetOf(plan);
   const manifest = await manifestOf(catalog, plan);
   const server = await withClient(target.admin, readServerFacts);
-  const { pgRestore } = await findClients(server.versionNumber);
+  const { pgRestore } = await findClients(server.versionNumber, manifest?.tools['pg_dump']);
   await mkdir(spool.scratch, { recursive: true, mode: 0o700 });
   const archive = await archiveOf(spool, plan, attempt);
   const contents = await readContents({ plan, manifest, archive, pgRestore, scratch: spool.scratch, signal, target });

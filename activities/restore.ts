@@ -35,7 +35,7 @@ export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
 
 /** The steps of a restore on one host. Each may be killed at any instant and run again. */
 export function createRestoreActivities(dependencies: HostDependencies) {
-  const { host, spool, catalog } = dependencies;
+  const { host, spool, catalog, findClients } = dependencies;
 
   return {
     /** Finds, changing nothing, what a restore will meet on the server and, unless it is fetched already, in the spool. */
@@ -48,6 +48,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           extensions: extensionsOf(plan, manifest),
         });
         const { newServer } = await requireKnownServer(catalog, plan, report);
+        const { warning } = await findClients(report.server.versionNumber, manifest?.tools['pg_dump']);
         if (fetched !== true)
           await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
         return {
@@ -60,6 +61,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
             .filter(({ name }) => name !== 'plpgsql')
             .map(({ name, version }) => `${name} ${version}`),
           warnings: [
+            ...(warning === null ? [] : [warning]),
             ...report.warnings,
             ...report.roles.different.map(
               ({ name, differences }) => `the role ${name} exists and stays as it is: ${differences.join(', ')}`,

@@ -45,7 +45,7 @@ export async function examineAll({ config: path }: Pick<GlobalOptions, 'config'>
       ...(await examineCatalog(session, loaded)),
       ...(await examineSpool(config, host)),
       ...(await examineDestinations(config, host)),
-      ...(await examineServers(config)),
+      ...(await examineServers(config, host)),
     ];
   } finally {
     await session.close();

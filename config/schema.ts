@@ -66,6 +66,10 @@ const host = z.strictObject({
     .default('10%')
     .describe('what a dump must leave free in the file system of the spool'),
   heavy: z.int().min(1).max(64).default(2).describe('how many dumps, uploads and restores at once'),
+  unfixedClients: z
+    .enum(['refuse', 'warn'])
+    .default('refuse')
+    .describe("warn: use PostgreSQL's clients with known holes where there are no others, and say so"),
 });
 
 const server = z.strictObject({

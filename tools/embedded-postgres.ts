@@ -17,6 +17,8 @@ export interface PostgresOptions {
   readonly superuser?: string;
   readonly password: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** The folder of the server's programs, which the server's user can enter; unless told, those of an installed version. */
+  readonly programs?: string;
 }
 
 /** After `kill -9` of a server its sessions may take a moment to notice; until then PostgreSQL refuses a new one. */
@@ -35,7 +37,8 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningSe
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await refuseIfRunning(data);
   if (!(await isFolder(data))) {
-    await makeCluster(folder, account, { superuser: options.superuser ?? 'postgres', password: options.password });
+    const { superuser = 'postgres', password, programs } = options;
+    await makeCluster(folder, account, { superuser, password }, programs);
   }
   const deadline = performance.now() + WAIT_FOR_OLD_SESSIONS_MS;
   for (;;) {
@@ -52,7 +55,7 @@ async function startOnce(folder: string, account: ServerAccount, options: Postgr
   const data = join(folder, 'data');
   const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...options.settings };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const path = join(await serverPrograms(data), 'postgres');
+  const path = join(options.programs ?? (await serverPrograms(data)), 'postgres');
   const open = openSync(data, 'r');
   try {
     return await startServer(

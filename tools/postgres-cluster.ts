@@ -68,8 +68,9 @@ export async function makeCluster(
   folder: string,
   account: ServerAccount,
   login: { readonly superuser: string; readonly password: string },
+  programs?: string,
 ): Promise<void> {
-  const programs = await serverPrograms(join(folder, 'data'));
+  const initdb = join(programs ?? (await serverPrograms(join(folder, 'data'))), 'initdb');
   const unfinished = join(folder, 'data.unfinished');
   const passwordFile = join(folder, 'password');
   // A killed initdb's last process may still write into it for a moment.
@@ -82,7 +83,7 @@ export async function makeCluster(
       await chown(unfinished, account.owner.uid, account.owner.gid);
       await chown(passwordFile, account.owner.uid, account.owner.gid);
     }
-    await runInitdb(join(programs, 'initdb'), account, login.superuser, [unfinished, passwordFile]);
+    await runInitdb(initdb, account, login.superuser, [unfinished, passwordFile]);
     await rename(unfinished, join(folder, 'data'));
   } finally {
     await rm(passwordFile, { force: true });

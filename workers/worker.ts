@@ -16,6 +16,7 @@ import { resolveSecret } from '../config/secret.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';
+import { clientFinder, unfixedClients, type FindClients } from '../sources/postgres/clients.ts';
 import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { temporalLogger } from './log.ts';
 
@@ -53,7 +54,7 @@ export async function startWorker({
   const catalog = await openCatalogOf(connection);
   let temporal: NativeConnection | undefined;
   try {
-    const spool = host === undefined ? undefined : await openSpool(catalog, host, log);
+    const here = host === undefined ? undefined : await prepareHost(catalog, host, log);
     temporal = await connectTemporal(connection);
     const common = {
       connection: temporal,
@@ -72,10 +73,11 @@ export async function startWorker({
         maxConcurrentActivityTaskExecutions: CONTROL_STEPS_AT_ONCE,
       }),
     ];
-    if (host !== undefined && spool !== undefined) {
-      const dependencies = { host, spool: spool.spool, catalog, stallMs };
+    if (host !== undefined && here !== undefined) {
+      const { heavy, ...own } = here;
+      const dependencies = { host, ...own, catalog, stallMs };
       const activities = { ...createBackupActivities(dependencies), ...createRestoreActivities(dependencies) };
-      const atOnce = { heavy: spool.heavy, light: LIGHT_STEPS_AT_ONCE };
+      const atOnce = { heavy, light: LIGHT_STEPS_AT_ONCE };
       for (const weight of ['heavy', 'light'] as const) {
         workers.push(
           await Worker.create({
@@ -130,8 +132,12 @@ async function connectTemporal({ temporal }: ConnectionConfig): Promise<NativeCo
   }
 }
 
-/** Makes the spool ready and ends what a predecessor that was killed left running. */
-async function openSpool(catalog: Catalog, host: string, log: Logger): Promise<{ spool: Spool; heavy: number }> {
+/** Makes the spool ready, ends what a predecessor that was killed left running, and tells of clients with known holes. */
+async function prepareHost(
+  catalog: Catalog,
+  host: string,
+  log: Logger,
+): Promise<{ spool: Spool; heavy: number; findClients: FindClients }> {
   const { config } = await readApplied(catalog);
   const settings = config.hosts[host];
   if (settings === undefined) {
@@ -145,7 +151,11 @@ async function openSpool(catalog: Catalog, host: string, log: Logger): Promise<{
   const ended = endRecordedGroups(spool.records);
   if (ended > 0) log.warn({ ended }, 'ended tools that an earlier worker had left running');
   await rm(spool.scratch, { recursive: true, force: true });
-  return { spool, heavy: settings.heavy };
+  const { heavy, unfixedClients: unfixed } = settings;
+  for (const { pgDump, warning } of await unfixedClients()) {
+    log.warn({ pgDump }, unfixed === 'warn' ? `${warning}; unfixedClients allows them` : `not used: ${warning}`);
+  }
+  return { spool, heavy, findClients: clientFinder({ unfixed }) };
 }
 
 /** Two workers on one spool would end each other's tools: the second one is refused while the first lives. */

@@ -5,7 +5,7 @@ import { resolveSecret } from '../../config/secret.ts';
 import { CofreError } from '../../errors/error.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { checkSource } from '../../sources/postgres/check-source.ts';
-import { findClients } from '../../sources/postgres/clients.ts';
+import { clientFinder, type FindClients } from '../../sources/postgres/clients.ts';
 import { readServerFacts } from '../../sources/postgres/facts.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, ok, warn, type Check } from './check.ts';
@@ -15,11 +15,13 @@ const CLOCK_WARN_MS = 5_000;
 const CLOCK_FAIL_MS = 60_000;
 
 /** Every server with both logins, the clients for its version, and every environment's database on it. */
-export async function examineServers(config: Config): Promise<Check[]> {
+export async function examineServers(config: Config, host: string | undefined): Promise<Check[]> {
   const checks: Check[] = [];
+  const rule = host === undefined ? undefined : config.hosts[host]?.unfixedClients;
+  const findClients = clientFinder({ unfixed: rule ?? 'refuse' });
   for (const [name, server] of Object.entries(config.servers)) {
     const area = `server ${name}`;
-    const found = await examine(area, () => examineServer(area, server));
+    const found = await examine(area, () => examineServer(area, server, findClients));
     checks.push(...found);
     const own = Object.entries(config.environments).filter(([, { database }]) => database.server === name);
     // A server that does not answer would be reported once for each of its environments.
@@ -27,27 +29,28 @@ export async function examineServers(config: Config): Promise<Check[]> {
     for (let start = 0; start < own.length; start += AT_ONCE) {
       const some = own
         .slice(start, start + AT_ONCE)
-        .map(([id, { database }]) => examineSource(id, server, database.name));
+        .map(([id, { database }]) => examineSource(id, server, database.name, findClients));
       checks.push(...(await Promise.all(some)).flat());
     }
   }
   return checks;
 }
 
-async function examineServer(area: string, server: ServerConfig): Promise<Check[]> {
+async function examineServer(area: string, server: ServerConfig, findClients: FindClients): Promise<Check[]> {
   const before = Date.now();
   return await withClient(await targetOf(server, server.admin, server.maintenanceDatabase), async (client) => {
     const facts = await readServerFacts(client);
     const checks = [ok(area, `${server.host}:${server.port} is PostgreSQL ${facts.version}`)];
     checks.push(await examineAdmin(area, client, server.admin.user));
     checks.push(await examineClock(area, client, before));
-    checks.push(...(await examine(area, () => examineClients(area, facts.versionNumber))));
+    checks.push(...(await examine(area, () => examineClients(area, facts.versionNumber, findClients))));
     return checks;
   });
 }
 
-async function examineClients(area: string, versionNumber: number): Promise<Check[]> {
-  const { version, pgDump } = await findClients(versionNumber);
+async function examineClients(area: string, versionNumber: number, findClients: FindClients): Promise<Check[]> {
+  const { major, version, pgDump, warning } = await findClients(versionNumber);
+  if (warning !== null) return [warn(area, `${pgDump}: ${warning}`, `upgrade the package postgresql-client-${major}`)];
   return [ok(area, `this machine has its clients: ${pgDump}, ${version}`)];
 }
 
@@ -74,11 +77,16 @@ async function examineClock(area: string, client: pg.Client, before: number): Pr
   return offMs < CLOCK_FAIL_MS ? warn(area, words, 'set both by NTP') : fail(area, words, 'set both by NTP');
 }
 
-async function examineSource(id: string, server: ServerConfig, database: string): Promise<Check[]> {
+async function examineSource(
+  id: string,
+  server: ServerConfig,
+  database: string,
+  findClients: FindClients,
+): Promise<Check[]> {
   const area = `environment ${id}`;
   return await examine(area, async () => {
     try {
-      const report = await checkSource(await targetOf(server, server.backup, database));
+      const report = await checkSource(await targetOf(server, server.backup, database), findClients);
       const found = ok(
         area,
         `${server.backup.user} may read all of ${database}, about ${bytesInWords(report.estimatedRawBytes)} of raw data`,

@@ -2,7 +2,7 @@ import pg from 'pg';
 
 import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
-import { findClients, type Clients } from './clients.ts';
+import { findClients, type Clients, type FindClients } from './clients.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { estimateRawBytes } from './estimate.ts';
 import { readServerFacts } from './facts.ts';
@@ -28,10 +28,10 @@ const NAMED_PROBLEMS = 20;
  * `tool-missing`, `database-missing`, `server-unavailable`, `bad-config` (a connection pooler is in front), `refused`
  * (names that are not UTF-8).
  */
-export async function checkSource(target: PostgresTarget): Promise<SourceReport> {
+export async function checkSource(target: PostgresTarget, find: FindClients = findClients): Promise<SourceReport> {
   return withClient(target, async (client) => {
     const server = await readServerFacts(client);
-    const tools = await findClients(server.versionNumber);
+    const tools = await find(server.versionNumber);
     const { rows } = await client.query<{
       oid: number;
       size: string;

@@ -92,8 +92,10 @@ export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
       return { snapshotAt, server, database, inventory, names, warnings: [...hidden, ...said] };
     });
     const data = await (staged ? readStagedDump(request) : readStreamedDump(request));
+    const { warning } = request.clients;
     return {
       ...result,
+      warnings: [...(warning === null ? [] : [warning]), ...result.warnings],
       content: toContent(data, names, inventory),
       tools: { pg_dump: request.clients.version, zstd: await toolVersion('zstd') },
       file: staged ? null : STREAMED_FILE,

@@ -189,8 +189,11 @@ export class Installation {
     }
   }
 
-  /** Starts a worker and waits until it takes work. */
-  async startWorker(environment: Record<string, string> = {}): Promise<ChildProcess> {
+  /** Starts a worker and waits until it takes work; `onOutput` is given its log. */
+  async startWorker(
+    environment: Record<string, string> = {},
+    onOutput: (text: string) => void = () => undefined,
+  ): Promise<ChildProcess> {
     const worker = spawn(process.execPath, [COFRE, 'worker'], {
       cwd: this.folder,
       env: { ...process.env, ...environment },
@@ -200,6 +203,7 @@ export class Installation {
     let output = '';
     await new Promise<void>((resolve, reject) => {
       const look = (text: string): void => {
+        onOutput(text);
         output += text;
         if (output.includes('takes work')) resolve();
       };
