@@ -2,23 +2,30 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
-import { backupStates, recordCopy, recordDump } from '../catalog/backups.ts';
+import { backupStates, recordCopy, recordDump, requireCurrentDump } from '../catalog/backups.ts';
 import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { bytesBody, localFileBody } from '../destinations/local-file.ts';
-import type { Destination } from '../destinations/destination.ts';
+import { localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
-import { CofreError } from '../errors/error.ts';
 import { withClient } from '../postgres/connect.ts';
-import { checkArchive } from '../sources/postgres/check-archive.ts';
 import { checkSource } from '../sources/postgres/check-source.ts';
 import type { FindClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
 import { dumpDatabase } from '../sources/postgres/dump.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
-import { archiveOf, buildManifest, finishedDump, readDump, readLocal, requireLocal, toReport } from './local-dump.ts';
+import {
+  archiveOf,
+  buildManifest,
+  discardUnfinished,
+  finishedDump,
+  readDump,
+  readLocal,
+  requireLocal,
+  toReport,
+} from './local-dump.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
+import { proveCopy, publishedManifest } from './prove-copy.ts';
 import type { ArchiveReport, DumpReport } from './reports.ts';
 import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
@@ -48,8 +55,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     { signal, report, attempt: tries }: Step,
   ): Promise<DumpReport> {
     const { id } = plan.environment;
-    // Their worker is dead or has lost the step: whatever is half-written there is of no use to anybody.
-    for (const old of await spool.entries(id, plan.backupId)) await spool.remove(id, plan.backupId, old);
+    await discardUnfinished(spool, plan);
     const attempt = `a${tries}-${randomBytes(4).toString('hex')}`;
     const directory = await spool.create(id, plan.backupId, attempt);
     try {
@@ -89,7 +95,11 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         const report = await checkSource(await sourceOf(plan), findClients);
         await requireSameServer(catalog, plan, report.server);
         const rawBytes = plan.lastSizes === null ? report.estimatedRawBytes : plan.lastSizes.rawBytes;
-        await spool.requireRoom(neededBytes(plan, rawBytes), `the dump of ${plan.environment.id}`);
+        // A run that comes back to this host has its dump here already, or the rest of one that holds the room for the next.
+        if ((await finishedDump(spool, plan)) === undefined) {
+          await discardUnfinished(spool, plan);
+          await spool.requireRoom(neededBytes(plan, rawBytes), `the dump of ${plan.environment.id}`);
+        }
         await requireOneDestination(plan.destinations);
         return { estimatedRawBytes: rawBytes };
       });
@@ -136,6 +146,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         const prefix = objectPrefix(plan.environment.id, plan.backupId);
         const path = join(attemptFolder(plan, attempt), archive.key.slice(attempt.length + 1));
         await requireLocal(path, plan);
+        await requireCurrentDump(catalog, plan.backupId, attempt);
         await recordCopy(catalog, {
           backupId: plan.backupId,
           destination: destination.name,
@@ -164,54 +175,36 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
      */
     async verify({ plan, attempt, archive, destination }: CopyStep): Promise<void> {
       await asStep(async ({ signal, report }) => {
-        const bytes = await readLocal(join(attemptFolder(plan, attempt), 'manifest.json'), plan);
-        const manifest = parseManifest(bytes);
+        const own = parseManifest(await readLocal(join(attemptFolder(plan, attempt), 'manifest.json'), plan));
+        const { name, config } = destination;
+        const onProgress = (bytes: number): void =>
+          report({ doing: `verify in ${name}`, bytes, ofBytes: archive.sizeBytes });
         const prefix = objectPrefix(plan.environment.id, plan.backupId);
-        await withDestination(destination.name, destination.config, async (place) => {
-          const checked = await checkArchive({
-            ...tools,
-            stream: await place.get(prefix + archive.key, { signal }),
-            content: manifest.content,
-            pipeline: manifest.pipeline,
-            clients: await findClients(manifest.server.versionNumber, manifest.tools['pg_dump']),
-            signal,
-            onProgress: (done) =>
-              report({ doing: `verify in ${destination.name}`, bytes: done, ofBytes: archive.sizeBytes }),
-          });
-          if (checked.sha256 !== archive.sha256 || checked.sizeBytes !== archive.sizeBytes) {
-            throw new CofreError(
-              'bad-content',
-              `what ${destination.name} gives back is not what was sent: ${archive.key} has another hash`,
-              {
-                hint: 'the medium or the way to it damages data; check it before the next backup',
-              },
-            );
-          }
-          await place.put(`${prefix}manifest.json`, bytesBody(bytes), { signal });
-        });
+        const manifest = await withDestination(name, config, (place) =>
+          proveCopy({ catalog, findClients, place, name, prefix, records: spool.records, signal, onProgress }, own),
+        );
         await storeManifest(catalog, manifest);
+        const { sizeBytes, sha256 } = archiveOf(manifest);
         await recordCopy(catalog, {
-          backupId: plan.backupId,
-          destination: destination.name,
-          state: 'verified',
-          attempt,
-          sizeBytes: archive.sizeBytes,
-          sha256: archive.sha256,
+          ...{ backupId: plan.backupId, destination: name, state: 'verified', attempt: manifest.attempt },
+          ...{ sizeBytes, sha256 },
         });
       });
     },
 
     /**
-     * Removes what a run that ends without a copy there had already stored: the objects of this attempt alone, and only
-     * where no manifest makes them a backup.
+     * Removes what a run has stored and nobody can use: the objects of its attempts, but for the attempt that a manifest
+     * there makes a backup.
      */
-    async discardCopies({ plan, attempt }: { plan: BackupPlan; attempt: string }): Promise<void> {
+    async discardCopies({ plan, attempts }: { plan: BackupPlan; attempts: readonly string[] }): Promise<void> {
       await asStep(async ({ signal }) => {
         const prefix = objectPrefix(plan.environment.id, plan.backupId);
         for (const { name, config } of plan.destinations) {
           await withDestination(name, config, async (place) => {
-            if (await exists(place, `${prefix}manifest.json`)) return;
-            for await (const { key } of place.list(`${prefix}${attempt}/`, { signal })) await place.remove(key);
+            const published = await publishedManifest(place, prefix, signal);
+            for (const attempt of attempts.filter((one) => one !== published?.attempt)) {
+              for await (const { key } of place.list(`${prefix}${attempt}/`, { signal })) await place.remove(key);
+            }
           });
         }
       });
@@ -241,14 +234,4 @@ interface CopyStep {
   readonly attempt: string;
   readonly archive: ArchiveReport;
   readonly destination: NamedDestination;
-}
-
-async function exists(place: Destination, key: string): Promise<boolean> {
-  try {
-    await place.stat(key);
-    return true;
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return false;
-    throw error;
-  }
 }

@@ -24,6 +24,12 @@ export async function finishedDump(spool: Spool, plan: BackupPlan): Promise<Dump
   return undefined;
 }
 
+/** Their worker is dead or has lost the step: whatever is half-written there is of no use to anybody. */
+export async function discardUnfinished(spool: Spool, plan: BackupPlan): Promise<void> {
+  const { id } = plan.environment;
+  for (const attempt of await spool.entries(id, plan.backupId)) await spool.remove(id, plan.backupId, attempt);
+}
+
 /** @throws CofreError `host-unavailable` when the folder is not there any more. */
 export async function readDump(directory: string, plan: BackupPlan): Promise<FinishedDump> {
   return JSON.parse((await readLocal(join(directory, 'dump.json'), plan)).toString('utf8')) as FinishedDump;

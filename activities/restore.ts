@@ -28,7 +28,7 @@ import {
   shortId,
   targetOf,
 } from './restore-target.ts';
-import { readIfThere, writeFileWhole } from './spool.ts';
+import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep } from './step.ts';
 
 export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
@@ -49,7 +49,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
         });
         const { newServer } = await requireKnownServer(catalog, plan, report);
         const { warning } = await findClients(report.server.versionNumber, manifest?.tools['pg_dump']);
-        if (fetched !== true)
+        if (fetched !== true && (await finishedFetch(spool, plan)) === undefined)
           await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
         return {
           liveOid: report.live?.oid ?? null,
@@ -77,11 +77,9 @@ export function createRestoreActivities(dependencies: HostDependencies) {
         const { source } = plan;
         if (source.type === 'empty') return { attempt: 'none', bytes: 0, from: 'nowhere' };
         const { id } = plan.environment;
-        for (const done of await spool.entries(id, plan.restoreId)) {
-          const bytes = await readIfThere(join(spool.folder(id, plan.restoreId, done), 'fetched.json'));
-          if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FetchedArchive).report;
-          await spool.remove(id, plan.restoreId, done);
-        }
+        const finished = await finishedFetch(spool, plan);
+        if (finished !== undefined) return finished;
+        for (const old of await spool.entries(id, plan.restoreId)) await spool.remove(id, plan.restoreId, old);
         const attempt = `f${tries}-${randomBytes(4).toString('hex')}`;
         const folder = await spool.create(id, plan.restoreId, attempt);
         try {
@@ -175,6 +173,16 @@ export function createRestoreActivities(dependencies: HostDependencies) {
       });
     },
   };
+}
+
+/** What an earlier attempt fetched and unpacked to its end, whose answer was lost or whose host was. */
+async function finishedFetch(spool: Spool, plan: RestorePlan): Promise<FetchReport | undefined> {
+  const { id } = plan.environment;
+  for (const attempt of await spool.entries(id, plan.restoreId)) {
+    const bytes = await readIfThere(join(spool.folder(id, plan.restoreId, attempt), 'fetched.json'));
+    if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FetchedArchive).report;
+  }
+  return undefined;
 }
 
 /** From now on nobody chooses this copy any more, and `cofre status` shows it. */

@@ -75,10 +75,10 @@ export async function recordDump(
     const { state, attempt } = await lockBackup(transaction, dump.backupId);
     if (state !== 'running')
       throw new CofreError('refused', `the backup ${dump.backupId} is ${state}; a dump came too late for it`);
-    if (attempt !== dump.attempt && (await verifiedCopies(transaction, dump.backupId)) > 0) {
+    if (attempt !== dump.attempt && (await verifiedCopies(transaction, dump.backupId, dump.attempt)) > 0) {
       throw new CofreError(
         'refused',
-        `a copy of the dump ${attempt} of ${dump.backupId} is verified; another dump came too late`,
+        `a copy of another dump of ${dump.backupId} is verified; the dump ${dump.attempt} came too late`,
       );
     }
     await transaction.query(
@@ -86,6 +86,22 @@ export async function recordDump(
       [dump.backupId, dump.attempt, dump.host, dump.rows, dump.rawBytes, JSON.stringify(dump.warnings)],
     );
   });
+}
+
+/**
+ * Asked before a dump is sent or published: one that was replaced while its host was lost or frozen must stop.
+ * @throws CofreError `refused` when another dump took its place, or the backup is closed without it.
+ */
+export async function requireCurrentDump(catalog: Catalog, backupId: string, attempt: string): Promise<void> {
+  const [row] = await catalog.query<{ state: BackupState; attempt: string | null }>(
+    'SELECT state, attempt FROM cofre.backups WHERE id = $1',
+    [backupId],
+  );
+  if (row === undefined) throw unknownBackup(backupId);
+  const open = row.state === 'running' || row.state === 'incomplete' || row.state === 'complete';
+  if (open && row.attempt === attempt) return;
+  const why = open ? `the dump ${row.attempt} took its place` : `the backup is ${row.state}`;
+  throw new CofreError('refused', `the dump ${attempt} of ${backupId} comes too late: ${why}`);
 }
 
 /**
@@ -220,10 +236,12 @@ async function lockBackup(transaction: Queries, id: string): Promise<{ state: Ba
   return row;
 }
 
-async function verifiedCopies(transaction: Queries, id: string): Promise<number> {
+/** How many copies are verified, of all dumps but one. */
+async function verifiedCopies(transaction: Queries, id: string, except?: string): Promise<number> {
   const [row] = await transaction.query<{ count: number }>(
-    "SELECT count(*) AS count FROM cofre.copies WHERE backup_id = $1 AND state = 'verified'",
-    [id],
+    `SELECT count(*) AS count FROM cofre.copies
+      WHERE backup_id = $1 AND state = 'verified' AND attempt IS DISTINCT FROM $2`,
+    [id, except ?? null],
   );
   return row?.count ?? 0;
 }

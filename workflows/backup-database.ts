@@ -1,6 +1,6 @@
 import { CancellationScope, isCancellation, uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
-import type { DumpReport } from '../activities/reports.ts';
+import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { describeBackup, missingCopies, type BackupProgress } from './backup-text.ts';
@@ -13,7 +13,7 @@ import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, light, probe } from './steps.ts';
-import { waitingForRoom, type Wait } from './waits.ts';
+import { HOST_OR_ROOM, waitingForRoom, type Wait } from './waits.ts';
 
 export interface BackupResult {
   readonly backupId: string;
@@ -27,7 +27,8 @@ export interface BackupResult {
   readonly copies: readonly CopyOutcome[];
 }
 
-const HOSTS_TRIED = 3;
+/** Each dump costs the server as much as the first, so hosts that are lost one after the other end the run. */
+const DUMPS_TRIED = 3;
 
 /** Backs up the database of one environment: dump, compress, then for each destination upload and verify. */
 export async function backupDatabase(input: BackupInput): Promise<BackupResult> {
@@ -51,7 +52,7 @@ export async function backupDatabase(input: BackupInput): Promise<BackupResult> 
     control.resolveBackup({ ...input, backupId, workflowId, runId, startedAt: startedAt.toISOString() }),
   );
   upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
-  const progress: BackupProgress = { plan, step: 'preflight', waits: new Map(), copies: [] };
+  const progress: BackupProgress = { plan, step: 'preflight', waits: new Map(), attempts: new Set(), copies: [] };
   try {
     return await makeBackup(plan, progress);
   } catch (error) {
@@ -60,17 +61,13 @@ export async function backupDatabase(input: BackupInput): Promise<BackupResult> 
 }
 
 async function makeBackup(plan: BackupPlan, progress: BackupProgress): Promise<BackupResult> {
-  const lost = new Set<string>();
   for (;;) {
-    const hosts = plan.hosts.filter((host) => !lost.has(host));
     try {
-      return await makeBackupOnOneHost({ ...plan, hosts }, progress);
+      return await makeBackupOnOneHost(plan, progress);
     } catch (error) {
-      // The dump was on that host's disk. Elsewhere it begins again, as long as there is an elsewhere.
-      if (reasonOf(error).code !== 'host-unavailable' || progress.host === undefined || lost.size + 1 >= HOSTS_TRIED)
-        throw error;
-      if (hosts.length <= 1) throw error;
-      lost.add(progress.host);
+      const lost = reasonOf(error).code === 'host-unavailable' && progress.dumped !== undefined;
+      if (!lost || progress.attempts.size >= DUMPS_TRIED || Date.now() >= Date.parse(plan.endsAt)) throw error;
+      // The dump is on that host's disk: the run goes on there if it is back, else begins again on another host.
     }
   }
 }
@@ -80,57 +77,105 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
   const { id } = plan.environment;
 
   // Only the dump needs the environment for itself; its files can be packed and sent while others work on the data.
-  const { host, dumped } = await waitingForRoom(waitFor(`room for the dump of ${id}`, progress), () =>
-    alone(id, endsAt, () => dumpOnce(plan, progress)),
+  const { host, dumped } = await waitingForRoom(
+    waitFor(`a host with room for the dump of ${id}`, progress),
+    () => alone(id, endsAt, () => dumpOnce(plan, progress)),
+    HOST_OR_ROOM,
   );
   progress.dumped = dumped;
+  progress.archive = undefined;
 
-  return await onHost(host, async () => {
-    show(progress, 'compress');
-    const archive = await heavy(host, endsAt, `compress ${id}`).compressDump({ plan, attempt: dumped.attempt });
-    progress.archive = archive;
-    upsertSearchAttributes([{ key: searchAttributes.bytes, value: archive.sizeBytes }]);
-
-    show(progress, 'copies');
-    const copies = await Promise.all(
-      plan.destinations.map(async (destination) => {
-        const wait = waitFor(`the destination ${destination.name}`, progress);
-        const copy = await copyTo({ plan, host, attempt: dumped.attempt, archive, destination, wait });
-        progress.copies = [...progress.copies, copy];
-        show(progress, 'copies');
-        return copy;
-      }),
-    );
-
-    const verified = copies.filter((copy) => copy.state === 'verified').length;
-    if (verified === 0) {
-      const reason = copies.find((copy) => copy.reason !== undefined)?.reason;
-      throw failRun({ ...(reason ?? { code: 'unexpected', message: 'no copy was verified' }) });
-    }
-    const state = verified >= plan.complete ? 'complete' : 'incomplete';
+  const { archive, copies } = await onHost(host, () => packAndCopy(plan, progress, host, dumped));
+  const verified = verifiedCopies(progress).length;
+  if (verified === 0) {
+    const reason = copies.find((copy) => copy.reason !== undefined)?.reason;
+    throw failRun({ ...(reason ?? { code: 'unexpected', message: 'no copy was verified' }) });
+  }
+  const state = verified >= plan.complete ? 'complete' : 'incomplete';
+  // The backup is made: whoever cancels now is too late.
+  await CancellationScope.nonCancellable(async () => {
     await control.finishBackup({ backupId: plan.backupId, state, reason: null });
     // Last: as long as the catalog does not know of a verified copy, the local file may be the only one.
     show(progress, 'cleaning');
-    await light(host, endsAt, `remove local files of ${id}`).deleteLocal({ plan });
-    show(progress, 'done');
-    return {
-      backupId: plan.backupId,
-      environment: id,
-      state,
-      host,
-      rows: dumped.rows,
-      rawBytes: dumped.rawBytes,
-      sizeBytes: archive.sizeBytes,
-      copies,
-    };
+    progress.leftBehind = await removeLocalFiles(plan, host, progress);
   });
+  show(progress, 'done');
+  return {
+    backupId: plan.backupId,
+    environment: id,
+    state,
+    host,
+    rows: dumped.rows,
+    rawBytes: dumped.rawBytes,
+    sizeBytes: archive.sizeBytes,
+    copies,
+  };
+}
+
+async function packAndCopy(
+  plan: BackupPlan,
+  progress: BackupProgress,
+  host: string,
+  { attempt }: DumpReport,
+): Promise<{ archive: ArchiveReport; copies: readonly CopyOutcome[] }> {
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+  show(progress, 'compress');
+  const archive = await heavy(host, endsAt, `compress ${id}`).compressDump({ plan, attempt });
+  progress.archive = archive;
+  upsertSearchAttributes([{ key: searchAttributes.bytes, value: archive.sizeBytes }]);
+
+  show(progress, 'copies');
+  const proven = verifiedCopies(progress);
+  progress.copies = proven;
+  const copies = await Promise.all(
+    plan.destinations.map(async (destination) => {
+      const before = proven.find((copy) => copy.destination === destination.name);
+      if (before !== undefined) return before;
+      const wait = waitFor(`the destination ${destination.name}`, progress);
+      const copy = await copyTo({ plan, host, attempt, archive, destination, wait });
+      progress.copies = [...progress.copies, copy];
+      show(progress, 'copies');
+      return copy;
+    }),
+  );
+  return { archive, copies };
+}
+
+function verifiedCopies({ copies }: BackupProgress): readonly CopyOutcome[] {
+  return copies.filter(({ state }) => state === 'verified');
+}
+
+/**
+ * Removes what nobody needs any more: the local files, and what lost hosts had stored of their dumps. The backup is
+ * whole without it, so what cannot be removed now does not fail the run; gives it in words.
+ */
+async function removeLocalFiles(
+  plan: BackupPlan,
+  host: string,
+  { attempts }: BackupProgress,
+): Promise<string | undefined> {
+  const soon = new Date(Date.now() + 10 * 60_000);
+  const steps = light(host, soon, `remove local files of ${plan.environment.id}`);
+  try {
+    await onHost(host, async () => {
+      await steps.deleteLocal({ plan });
+      if (attempts.size > 1) await steps.discardCopies({ plan, attempts: [...attempts] });
+    });
+    return undefined;
+  } catch (error) {
+    return `not everything could be removed: ${reasonOf(error).message}`;
+  }
 }
 
 async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
   show(progress, 'preflight');
-  const { host, checked } = await chooseHost(plan.hosts, (candidate) =>
+  // Where a copy is proven another dump would be refused: only the host that has this one can make the other copies.
+  const { host: last } = progress;
+  const hosts = last !== undefined && verifiedCopies(progress).length > 0 ? [last] : plan.hosts;
+  const { host, checked } = await chooseHost(hosts, (candidate) =>
     probe(candidate, `preflight ${id} on ${candidate}`).checkBackup({ plan }),
   );
   progress.host = host;
@@ -140,6 +185,7 @@ async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ h
   const dumped = await onHost(host, () =>
     heavy(host, endsAt, `dump ${id} on ${host}`).dump({ plan, estimatedRawBytes: checked.estimatedRawBytes }),
   );
+  progress.attempts.add(dumped.attempt);
   return { host, dumped };
 }
 
@@ -161,7 +207,7 @@ async function giveUp(plan: BackupPlan, progress: BackupProgress, error: unknown
 async function cleanUp(
   plan: BackupPlan,
   host: string,
-  { archive, dumped }: BackupProgress,
+  { archive, attempts }: BackupProgress,
   cancelled: boolean,
 ): Promise<string | undefined> {
   const soon = new Date(Date.now() + 10 * 60_000);
@@ -170,7 +216,7 @@ async function cleanUp(
   const keepArchive = archive !== undefined && !cancelled;
   try {
     await onHost(host, async () => {
-      if (dumped !== undefined) await steps.discardCopies({ plan, attempt: dumped.attempt });
+      if (attempts.size > 0) await steps.discardCopies({ plan, attempts: [...attempts] });
       if (!keepArchive) await steps.deleteLocal({ plan });
     });
     return keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : undefined;
@@ -189,7 +235,9 @@ function show(progress: BackupProgress, step: BackupProgress['step']): void {
   const { reason, waits } = progress;
   const waiting = reason === undefined && waits.size > 0;
   const toMend =
-    reason === undefined ? step === 'done' && missingCopies(progress).length > 0 : reason.code !== 'cancelled';
+    reason === undefined
+      ? step === 'done' && (missingCopies(progress).length > 0 || progress.leftBehind !== undefined)
+      : reason.code !== 'cancelled';
   showPhase(
     waiting ? 'waiting' : step,
     describeBackup(progress),

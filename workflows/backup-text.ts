@@ -4,7 +4,7 @@ import type { CopyOutcome } from './copy-to.ts';
 import type { Reason } from './failure.ts';
 import { asWritten, failedState, mendFirst, type Page } from './page.ts';
 import { waitNext, waitState, type Waits } from './waits.ts';
-import { bytesInWords, durationInWords, timeInWords } from './words.ts';
+import { bytesInWords, durationInWords, sentence, timeInWords } from './words.ts';
 
 /** All that the page of a backup tells. */
 export interface BackupProgress {
@@ -14,10 +14,12 @@ export interface BackupProgress {
   host?: string;
   estimatedBytes?: number;
   dumped?: DumpReport;
-  archive?: ArchiveReport;
+  /** Of every dump that was finished; more than one where hosts were lost with theirs. */
+  readonly attempts: Set<string>;
+  archive?: ArchiveReport | undefined;
   copies: readonly CopyOutcome[];
   reason?: Reason;
-  /** In words, what a run that failed could not or would not remove. */
+  /** In words, what the run could not or would not remove. */
   leftBehind?: string | undefined;
 }
 
@@ -73,6 +75,7 @@ function nextStep(progress: BackupProgress): string {
   if (waits.size > 0) return waitNext(waits, plan.endsAt);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   const missing = missingCopies(progress);
+  if (leftBehind !== undefined) return `${asWritten(sentence(leftBehind))} The backup is whole without it.`;
   if (missing.length > 0)
     return `mend ${missing.map(({ destination }) => destination).join(', ')}; then \`cofre backup ${id}\` makes a complete one.`;
   return `none. \`cofre restore --backup ${plan.backupId} --to ${id}\` would restore it.`;
@@ -104,8 +107,4 @@ function copyInWords(copies: readonly CopyOutcome[], destination: string): strin
   const copy = copies.find((one) => one.destination === destination);
   if (copy === undefined) return undefined;
   return copy.reason === undefined ? copy.state : `${copy.state}: ${asWritten(copy.reason.message)}`;
-}
-
-function sentence(words: string): string {
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 }

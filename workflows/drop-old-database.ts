@@ -2,15 +2,16 @@ import { isCancellation, sleep, upsertSearchAttributes } from '@temporalio/workf
 
 import type { RestorePlan } from '../activities/plans.ts';
 import { durationMs } from '../config/duration.ts';
+import { chooseHost, onHost } from './on-host.ts';
 import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { light } from './steps.ts';
+import { light, probe } from './steps.ts';
+import { HOST_OR_ROOM, waitingForRoom, waitNext, waitState, type Waits } from './waits.ts';
 import { timeInWords } from './words.ts';
 
 export interface DropInput {
   readonly environment: string;
-  readonly host: string;
   readonly database: string;
   readonly oid: number;
   readonly keepFor: string;
@@ -19,7 +20,7 @@ export interface DropInput {
 
 /** Removes the database that a restore replaced, after its time of grace. Cancelling this run keeps the database. */
 export async function dropOldDatabase(input: DropInput): Promise<void> {
-  const { database, environment, host, keepFor, oid, plan } = input;
+  const { database, environment, keepFor, plan } = input;
   const title = `**The replaced database of ${environment}** (${database} on ${plan.server.name})`;
   const until = new Date(Date.now() + durationMs(keepFor)).toISOString();
   upsertSearchAttributes([{ key: searchAttributes.environment, value: environment }]);
@@ -37,9 +38,27 @@ export async function dropOldDatabase(input: DropInput): Promise<void> {
     }
     throw error;
   }
-  const endsAt = new Date(Date.now() + 7 * 86_400_000);
-  await beforeAll(`Drop of ${database}`, () =>
-    light(host, endsAt, `drop ${database}`).dropDatabase({ plan, database, oid }),
-  );
+  await beforeAll(`Drop of ${database}`, () => dropOnSomeHost(input, title));
   showPhase('done', { title, state: '**Done.** The database was dropped.', next: 'none.' });
+}
+
+/** On whichever host is there by then: the one that restored may be gone for good. */
+async function dropOnSomeHost({ database, oid, plan }: DropInput, title: string): Promise<void> {
+  const endsAt = new Date(Date.now() + 7 * 86_400_000);
+  const waits: Waits = new Map();
+  const show = (): void => {
+    const waiting = waits.size > 0;
+    const state = waiting ? waitState(waits) : '**Now:** drops the database.';
+    const next = waiting ? waitNext(waits, endsAt.toISOString()) : 'none for you.';
+    showPhase(waiting ? 'waiting' : 'cleaning', { title, state, next }, waiting ? 'resource' : 'nothing');
+  };
+  show();
+  await waitingForRoom(
+    { endsAt, what: `a host that can drop ${database}`, waits, show },
+    async () => {
+      const { host } = await chooseHost(plan.hosts, (one) => probe(one, `is ${one} there?`).checkHost());
+      await onHost(host, () => light(host, endsAt, `drop ${database}`).dropDatabase({ plan, database, oid }));
+    },
+    HOST_OR_ROOM,
+  );
 }

@@ -41,6 +41,13 @@ function reasonOfTimeout(error: TimeoutFailure): Reason {
       hint: 'start `cofre worker` on the host, or look at why it does not run',
     };
   }
+  if (error.timeoutType === 'HEARTBEAT') {
+    return {
+      code: 'host-unavailable',
+      message: 'a worker stopped in the middle of this step, again and again',
+      hint: "look into the worker's log why it stops",
+    };
+  }
   // The reason of the last attempt says more than that the time is over.
   const last = error.cause === undefined ? undefined : reasonOf(error.cause);
   const timedOut =

@@ -2,9 +2,7 @@ import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 
 import { failRun, reasonOf } from './failure.ts';
 import { probe } from './steps.ts';
-
-const WATCH_EVERY_MS = 2 * 60_000;
-const MISSES_ALLOWED = 2;
+import { ASK_EVERY_MS, SILENCES_UNTIL_LOST } from './time-limits.ts';
 
 /**
  * Does `work` on a host, and gives up when the host is gone. A step that waits in a heavy queue says nothing about its
@@ -16,9 +14,9 @@ export async function onHost<T>(host: string, work: () => Promise<T>): Promise<T
   const watching = new CancellationScope();
   let gone = false;
   const watch = watching.run(async () => {
-    for (let misses = 0; misses <= MISSES_ALLOWED;) {
-      await sleep(WATCH_EVERY_MS, { summary: `looks whether ${host} is still there` });
-      misses = (await answers(host)) ? 0 : misses + 1;
+    for (let silences = 0; silences < SILENCES_UNTIL_LOST;) {
+      await sleep(ASK_EVERY_MS, { summary: `looks whether ${host} is still there` });
+      silences = (await answers(host)) ? 0 : silences + 1;
     }
     gone = true;
     working.cancel();

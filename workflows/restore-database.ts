@@ -1,17 +1,15 @@
 import { uuid4, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { RestoreCheck } from '../activities/reports.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { failRun } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
-import { chooseHost } from './on-host.ts';
 import { beforeAll, endEarly, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
-import { restoreInto, type RestoreResult } from './restore-into.ts';
+import { check, restoreInto, type RestoreResult } from './restore-into.ts';
 import { asFacts, planRows } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, probe } from './steps.ts';
+import { control } from './steps.ts';
 
 const FIELDS = {
   'backup?': 'text',
@@ -80,13 +78,6 @@ async function resolve(workflow: string, input: RestoreInput): Promise<RestorePl
       runId,
       startedAt: startedAt.toISOString(),
     }),
-  );
-}
-
-/** The first host that is there, sees the source and has room. */
-export async function check(plan: RestorePlan): Promise<{ host: string; checked: RestoreCheck }> {
-  return await chooseHost(plan.hosts, (host) =>
-    probe(host, `preflight of the restore on ${host}`).checkRestore({ plan }),
   );
 }
 

@@ -8,19 +8,19 @@ import {
 } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { FetchReport, LoadReport, RestoreCheck } from '../activities/reports.ts';
+import type { LoadReport, RestoreCheck } from '../activities/reports.ts';
 import { durationMs } from '../config/duration.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
 import { alone } from './lock.ts';
-import { onHost } from './on-host.ts';
+import { chooseHost, onHost } from './on-host.ts';
 import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, heavy, light } from './steps.ts';
-import { waitingForRoom } from './waits.ts';
+import { control, heavy, light, probe } from './steps.ts';
+import { HOST_OR_ROOM, waitingForRoom, type Wait } from './waits.ts';
 
 export interface RestoreResult {
   readonly restoreId: string;
@@ -79,40 +79,118 @@ export async function restoreInto({
     { key: searchAttributes.host, value: host },
     ...(plan.source.type === 'backup' ? [{ key: searchAttributes.backupId, value: plan.source.backupId }] : []),
   ]);
+  let replaced: Replaced | null;
   try {
-    return await onHost(host, () => restoreOnHost(plan, progress, startedAt, whenExists === 'leave'));
+    replaced = await replaceOnSomeHost(plan, progress, whenExists === 'leave');
   } catch (error) {
     throw await giveUp(plan, progress, error);
   }
+  // The environment has its database: whoever cancels now is too late, and what is left to do is told as done.
+  return await CancellationScope.nonCancellable(() =>
+    replaced === null ? leaveAsItIs(plan, progress) : finish(plan, progress, replaced, startedAt),
+  );
+}
+
+/** A restore whose hosts are lost again and again, or lose what they fetched, has another trouble than its hosts. */
+const HOSTS_TRIED = 3;
+
+interface Replaced {
+  readonly loaded: LoadReport;
+  readonly oldDatabase: { readonly name: string; readonly oid: number } | null;
+}
+
+async function replaceOnSomeHost(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  onlyIfMissing: boolean,
+): Promise<Replaced | null> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await onHost(progress.host, () => restoreOnHost(plan, progress, onlyIfMissing));
+    } catch (error) {
+      if (reasonOf(error).code !== 'host-unavailable' || tried >= HOSTS_TRIED) throw error;
+      await goOnElsewhere(plan, progress);
+    }
+  }
+}
+
+/** What was fetched is on the disk of the host that was lost; what was loaded is on the server, where any host can swap it in. */
+async function goOnElsewhere(plan: RestorePlan, progress: RestoreProgress): Promise<void> {
+  const wait = waitFor(`a host with room for the restore of ${plan.environment.id}`, plan, progress);
+  const look = (): ReturnType<typeof check> => check(plan, progress.loaded !== undefined);
+  const { host } = await waitingForRoom(wait, look, HOST_OR_ROOM);
+  progress.host = host;
+  upsertSearchAttributes([{ key: searchAttributes.host, value: host }]);
+}
+
+/** The first host that is there, sees the source and has room, unless the backup is loaded already. */
+export async function check(plan: RestorePlan, loaded = false): Promise<{ host: string; checked: RestoreCheck }> {
+  return await chooseHost(plan.hosts, (host) =>
+    probe(host, `preflight of the restore on ${host}`).checkRestore({ plan, fetched: loaded }),
+  );
+}
+
+function waitFor(what: string, plan: RestorePlan, progress: RestoreProgress): Wait {
+  const { waits } = progress;
+  return { endsAt: new Date(plan.endsAt), what, waits, show: () => show(progress, progress.step) };
 }
 
 async function restoreOnHost(
   plan: RestorePlan,
   progress: RestoreProgress,
-  startedAt: number,
   onlyIfMissing: boolean,
-): Promise<RestoreResult | null> {
+): Promise<Replaced | null> {
   const { host } = progress;
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
+  if (progress.loaded === undefined) {
+    // Not alone yet: fetching touches nothing of the environment, and waiting for room may take hours.
+    show(progress, 'fetch');
+    const wait = waitFor(`room for the restore of ${id}`, plan, progress);
+    progress.fetched = await waitingForRoom(wait, () => heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }));
+  }
+  return await alone(id, endsAt, () => replaceDatabase(plan, progress, onlyIfMissing));
+}
 
-  // Not alone yet: fetching touches nothing of the environment, and waiting for room may take hours.
-  show(progress, 'fetch');
-  const { waits } = progress;
-  const wait = { endsAt, what: `room for the restore of ${id}`, waits, show: () => show(progress, 'fetch') };
-  const fetched = await waitingForRoom(wait, () => heavy(host, endsAt, `fetch for ${id}`).fetchBackup({ plan }));
-  progress.fetched = fetched;
+/** The part that is alone on the environment; null when there is nothing to do any more. */
+async function replaceDatabase(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  onlyIfMissing: boolean,
+): Promise<Replaced | null> {
+  const { host } = progress;
+  const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+  if (progress.loaded === undefined) {
+    // While this run waited for its turn another one may have made or replaced the database.
+    const { liveOid } = await light(host, endsAt, `look at ${id} again`).checkRestore({ plan, fetched: true });
+    if (onlyIfMissing && liveOid !== null) return null;
+    progress.liveOid = liveOid;
 
-  const replaced = await alone(id, endsAt, () => replaceDatabase(plan, progress, fetched, onlyIfMissing));
-  if (replaced === null) return await leaveAsItIs(plan, progress);
-  const { loaded, oldDatabase } = replaced;
+    show(progress, 'load');
+    const attempt = progress.fetched?.attempt ?? 'none';
+    const steps = heavy(host, endsAt, `load ${id} under a temporary name, compare`);
+    progress.loaded = await steps.loadDatabase({ plan, attempt });
+  }
+  const { loaded, liveOid = null } = progress;
 
+  show(progress, 'swap');
+  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({ plan, loaded, liveOid });
+  return { loaded, oldDatabase };
+}
+
+async function finish(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  { loaded, oldDatabase }: Replaced,
+  startedAt: number,
+): Promise<RestoreResult> {
+  const { host } = progress;
   show(progress, 'cleaning');
-  await light(host, endsAt, `clean up after the restore of ${id}`).cleanRestore({ plan, discard: false });
-  if (oldDatabase !== null) progress.removal = await keepForAWhile(plan, host, oldDatabase);
+  if (oldDatabase !== null) progress.removal = await keepForAWhile(plan, oldDatabase);
   const result: RestoreResult = {
     restoreId: plan.restoreId,
-    environment: id,
+    environment: plan.environment.id,
     state: plan.source.type === 'empty' ? 'created' : 'restored',
     backupId: plan.source.type === 'backup' ? plan.source.backupId : null,
     dataFrom: plan.source.type === 'backup' ? plan.source.snapshotAt : null,
@@ -131,56 +209,42 @@ async function restoreOnHost(
       ...(oldDatabase === null ? {} : { oldDatabase: oldDatabase.name, oldOid: oldDatabase.oid }),
     },
   });
+  await removeFetched(plan, progress);
   progress.result = result;
   show(progress, 'done');
   return result;
 }
 
-/** The part that is alone on the environment; null when there is nothing to do any more. */
-async function replaceDatabase(
-  plan: RestorePlan,
-  progress: RestoreProgress,
-  { attempt }: FetchReport,
-  onlyIfMissing: boolean,
-): Promise<{ loaded: LoadReport; oldDatabase: { name: string; oid: number } | null } | null> {
-  const { host } = progress;
-  const endsAt = new Date(plan.endsAt);
-  const { id } = plan.environment;
-  // While this run waited for its turn another one may have made or replaced the database.
-  const { liveOid } = await light(host, endsAt, `look at ${id} again`).checkRestore({ plan, fetched: true });
-  if (onlyIfMissing && liveOid !== null) return null;
-
-  show(progress, 'load');
-  const loaded = await heavy(host, endsAt, `load ${id} under a temporary name, compare`).loadDatabase({
-    plan,
-    attempt,
-  });
-  progress.loaded = loaded;
-
-  show(progress, 'swap');
-  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({ plan, loaded, liveOid });
-  return { loaded, oldDatabase };
-}
-
 async function leaveAsItIs(plan: RestorePlan, progress: RestoreProgress): Promise<null> {
-  const endsAt = new Date(plan.endsAt);
-  await light(progress.host, endsAt, 'remove what was fetched').cleanRestore({ plan, discard: false });
   const error = { code: 'refused', message: 'the database exists by now: another run or a person made it' };
   await control.finishRestore({ restoreId: plan.restoreId, end: { state: 'refused', host: progress.host, error } });
+  await removeFetched(plan, progress);
   return null;
+}
+
+/** The restore is done whether or not its host lives to remove what only the restore needed: else its next worker does. */
+async function removeFetched(plan: RestorePlan, progress: RestoreProgress): Promise<void> {
+  const { host } = progress;
+  const soon = new Date(Date.now() + 10 * 60_000);
+  try {
+    await onHost(host, () =>
+      light(host, soon, `clean up after the restore of ${plan.environment.id}`).cleanRestore({ plan, discard: false }),
+    );
+  } catch (error) {
+    progress.leftBehind = `what was fetched stays in the spool of ${host}: ${reasonOf(error).message}`;
+  }
 }
 
 /** The replaced database outlives this run; a run of its own, with a timer that the UI shows, removes it later. */
 async function keepForAWhile(
   plan: RestorePlan,
-  host: string,
   { name, oid }: { name: string; oid: number },
 ): Promise<{ workflowId: string; at: string }> {
   const { keepOldDatabaseFor: keepFor, environment, restoreId } = plan;
   const workflowId = `dropOldDatabase/${environment.id}/${restoreId}`;
   await startChild(dropOldDatabase, {
     workflowId,
-    args: [{ environment: environment.id, host, database: name, oid, keepFor, plan }],
+    args: [{ environment: environment.id, database: name, oid, keepFor, plan }],
     parentClosePolicy: ParentClosePolicy.ABANDON,
     staticSummary: `removes ${name} after ${keepFor}`,
   });

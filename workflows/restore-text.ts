@@ -4,21 +4,25 @@ import type { Reason } from './failure.ts';
 import { asWritten, failedState, mendFirst, runLink, type Page } from './page.ts';
 import type { RestoreResult } from './restore-into.ts';
 import { waitNext, waitState, type Waits } from './waits.ts';
-import { bytesInWords, durationInWords, timeInWords } from './words.ts';
+import { bytesInWords, durationInWords, sentence, timeInWords } from './words.ts';
 
 /** All that the page of a restore tells. */
 export interface RestoreProgress {
   readonly plan: RestorePlan;
-  readonly host: string;
+  host: string;
   readonly checked: RestoreCheck;
   readonly waits: Waits;
   step: 'fetch' | 'load' | 'swap' | 'cleaning' | 'done' | 'failed';
   fetched?: FetchReport;
+  /** Of the database that is there when the load begins; null: there is none. */
+  liveOid?: number | null;
   loaded?: LoadReport;
   result?: RestoreResult;
   /** The run that removes the replaced database, and when. */
   removal?: { readonly workflowId: string; readonly at: string };
   reason?: Reason;
+  /** In words, what could not be removed. */
+  leftBehind?: string;
 }
 
 const UNTOUCHED = 'The live database is untouched.';
@@ -95,11 +99,12 @@ function stateOf({ plan, step, reason, result, waits }: RestoreProgress): string
   return `**Done.** ${plan.environment.id} has the data of ${timeInWords(result.dataFrom)}: what was entered since is not in it.`;
 }
 
-function nextStep({ plan, step, reason, waits, result, removal }: RestoreProgress): string {
+function nextStep({ plan, step, reason, waits, result, removal, leftBehind }: RestoreProgress): string {
   if (reason?.code === 'cancelled') return 'none. The live database is as it was.';
   if (reason !== undefined) return `${mendFirst(reason)}; then start it again. The live database is as it was.`;
   if (waits.size > 0) return waitNext(waits, plan.endsAt);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
-  if (result?.oldDatabase == null || removal === undefined) return 'use the environment.';
-  return `use the environment. The replaced database is ${result.oldDatabase.name}, closed; ${runLink(removal.workflowId, 'this run')} removes it at ${timeInWords(removal.at)}. Cancel that run to keep it.`;
+  const left = leftBehind === undefined ? '' : ` ${asWritten(sentence(leftBehind))}`;
+  if (result?.oldDatabase == null || removal === undefined) return `use the environment.${left}`;
+  return `use the environment.${left} The replaced database is ${result.oldDatabase.name}, closed; ${runLink(removal.workflowId, 'this run')} removes it at ${timeInWords(removal.at)}. Cancel that run to keep it.`;
 }

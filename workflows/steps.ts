@@ -4,6 +4,7 @@ import type { BackupActivities } from '../activities/backup.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
+import { ANSWER_WITHIN_MS, SILENT_STEP_MS } from './time-limits.ts';
 
 type HostActivities = BackupActivities & RestoreActivities;
 
@@ -17,6 +18,7 @@ const RETRY: NonNullable<ActivityOptions['retry']> = {
 export const control = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
   startToCloseTimeout: '1m',
+  heartbeatTimeout: SILENT_STEP_MS,
   retry: RETRY,
 });
 
@@ -27,8 +29,9 @@ export function probe(
 ): Pick<HostActivities, 'checkHost' | 'checkBackup' | 'checkRestore'> {
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(host, 'light'),
-    scheduleToStartTimeout: '20s',
+    scheduleToStartTimeout: ANSWER_WITHIN_MS,
     startToCloseTimeout: '5m',
+    heartbeatTimeout: SILENT_STEP_MS,
     retry: { ...RETRY, maximumAttempts: 3 },
     allowEagerDispatch: false,
     summary,
@@ -49,7 +52,7 @@ function hostSteps(host: string, weight: 'heavy' | 'light', endsAt: Date, summar
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(host, weight),
     scheduleToCloseTimeout: Math.max(endsAt.getTime() - Date.now(), 60_000),
-    heartbeatTimeout: '20s',
+    heartbeatTimeout: SILENT_STEP_MS,
     retry: RETRY,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
     allowEagerDispatch: false,

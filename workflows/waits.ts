@@ -5,7 +5,9 @@ import { asWritten, mendFirst } from './page.ts';
 import { timeInWords } from './words.ts';
 
 /** What somebody can mend while the run waits: room on a disk, a volume that is not mounted. */
-const WORTH_WAITING = new Set(['no-space', 'not-mounted']);
+const ROOM: ReadonlySet<string> = new Set(['no-space', 'not-mounted']);
+/** The same where any host would do: one that is restarted, or that somebody starts again. */
+export const HOST_OR_ROOM: ReadonlySet<string> = new Set([...ROOM, 'host-unavailable']);
 /** Often at first, because most are mended within minutes; then seldom, because it may take a night. */
 const FIRST_WAIT_MS = 15_000;
 const LONGEST_WAIT_MS = 10 * 60_000;
@@ -26,14 +28,18 @@ export interface Wait {
  * Does `work`, and while it fails for want of something that can be mended, waits visibly and tries again,
  * until the end of the run. Any other failure, and the last one, is thrown.
  */
-export async function waitingForRoom<T>({ endsAt, what, waits, show }: Wait, work: () => Promise<T>): Promise<T> {
+export async function waitingForRoom<T>(
+  { endsAt, what, waits, show }: Wait,
+  work: () => Promise<T>,
+  worthWaiting = ROOM,
+): Promise<T> {
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     try {
       return await work();
     } catch (error) {
       if (isCancellation(error)) throw error;
       const reason = reasonOf(error);
-      if (!WORTH_WAITING.has(reason.code) || Date.now() + waitMs > endsAt.getTime()) throw error;
+      if (!worthWaiting.has(reason.code) || Date.now() + waitMs > endsAt.getTime()) throw error;
       waits.set(what, reason);
       show();
       try {

@@ -25,3 +25,8 @@ export function durationInWords(milliseconds: number): string {
 export function timeInWords(isoTime: string): string {
   return `${isoTime.slice(0, 16).replace('T', ' ')} UTC`;
 }
+
+/** Words as a sentence: `Nothing was left behind.` */
+export function sentence(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+}
