@@ -41,7 +41,7 @@ export interface LoadProgress {
  * Fills a database that `createDatabase` made, and gives everything in it to its owner at the source, or to the
  * environment's owner where that was the database's; the login that restored is gone afterwards. The database stays closed. Not to be repeated on the same database: after a failure
  * or a kill, `createDatabase` starts again with a new one, or `discardLoad` ends it. Answers with warnings.
- * @throws CofreError `restore-failed` naming the lost object; `tool-stalled`, `no-space`, `server-unavailable`.
+ * @throws CofreError `restore-failed` naming the lost objects; `tool-stalled`, `no-space`, `server-unavailable`.
  */
 export async function loadDatabase(request: LoadRequest): Promise<readonly string[]> {
   const { plan, target, replacement, login } = request;
@@ -53,7 +53,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
     by: 'login' | 'admin',
     entries: readonly TocEntry[],
     jobs: number,
-    rights?: 'acl',
+    how?: { readonly rights?: boolean; readonly goOn?: boolean },
   ): Promise<void> => {
     const who = by === 'admin' ? target.admin : { ...target.admin, user: login.user, password: login.password };
     const run: PgRestoreRun = {
@@ -64,7 +64,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
       target: { ...who, database: replacement.name },
       onProgress: tell,
     };
-    return runPgRestore(run, entries, rights);
+    return runPgRestore(run, entries, how);
   };
 
   // One process: each object may need the one before it, whoever makes it.
@@ -77,7 +77,8 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   phase = 'data';
   await restore('login', plan.data, request.jobs);
   phase = 'indexes';
-  await restore('login', plan.postData, request.jobs);
+  // All the data are there: what else is lost costs little to learn.
+  await restore('login', plan.postData, request.jobs, { goOn: true });
   phase = 'analyze';
   tell(0);
   await analyze(request);
@@ -88,7 +89,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
     return request.facts === null ? [] : restoreOwners(client, target, request.facts);
   });
   // Rights after ownership: an owner that changes later would take the rights of the one before with it.
-  await restore('admin', plan.acl, 1, 'acl');
+  await restore('admin', plan.acl, 1, { rights: true });
   // Last: from now on event triggers see what is done.
   await restore('admin', plan.postDataAdmin, 1);
   // After the last session of ours that has work to do there: they also apply to ours.

@@ -9,7 +9,7 @@ import { toListFile } from './archive-sql.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { withToolEnvironment } from './tool-environment.ts';
 import type { OpenArchive } from './open-archive.ts';
-import { keepComplaint, toRestoreError } from './restore-failure.ts';
+import { Complaints, toRestoreError } from './restore-failure.ts';
 import type { TocEntry } from './table-of-contents.ts';
 
 export interface PgRestoreRun extends ToolContext {
@@ -49,13 +49,14 @@ const SESSION = [
 ];
 
 /**
- * Restores the listed entries, in their order, and stops at the first that fails.
- * @throws CofreError `restore-failed` naming the lost object, `server-unavailable`, `no-space` or `tool-stalled`.
+ * Restores the listed entries, in their order, and stops at the first that fails; told to `goOn` it tries the others
+ * too, and then fails, so that one restore tells all that is to be mended. With `rights` also privileges.
+ * @throws CofreError `restore-failed` naming the lost objects, `server-unavailable`, `no-space` or `tool-stalled`.
  */
 export async function runPgRestore(
   run: PgRestoreRun,
   entries: readonly TocEntry[],
-  rights: 'none' | 'acl' = 'none',
+  { rights = false, goOn = false }: { readonly rights?: boolean; readonly goOn?: boolean } = {},
 ): Promise<void> {
   if (entries.length === 0) return;
   await mkdir(run.scratch, { recursive: true, mode: 0o700 });
@@ -63,10 +64,8 @@ export async function runPgRestore(
   const folder = await mkdtemp(join(run.scratch, 'restore-'));
   const list = join(folder, 'restore.list');
   const stalled = new AbortController();
-  let complaint = '';
-  const onStderr = (text: string): void => {
-    complaint = keepComplaint(complaint, text);
-  };
+  const complaints = new Complaints();
+  const onStderr = (text: string): void => complaints.take(text);
   const signals = [stalled.signal, ...(run.signal === undefined ? [] : [run.signal])];
   try {
     await writeFile(list, toListFile(entries));
@@ -76,7 +75,6 @@ export async function runPgRestore(
         ...[
           '--dbname=',
           '--no-password',
-          '--exit-on-error',
           '--verbose',
           '--no-owner',
           // This server need not have the source's, and a folder there is its administrator's business.
@@ -84,7 +82,8 @@ export async function runPgRestore(
           `--use-list=${list}`,
           `--format=${run.archive.format}`,
         ],
-        ...(rights === 'none' ? ['--no-privileges'] : []),
+        ...(goOn ? [] : ['--exit-on-error']),
+        ...(rights ? [] : ['--no-privileges']),
         ...(run.jobs > 1 ? [`--jobs=${run.jobs}`] : []),
         run.archive.path,
       ];
@@ -101,7 +100,7 @@ export async function runPgRestore(
       }
     });
   } catch (error) {
-    throw error instanceof ToolFailure ? toRestoreError(error, complaint, entries, run.names) : error;
+    throw error instanceof ToolFailure ? toRestoreError(error, complaints.all(), entries, run.names) : error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

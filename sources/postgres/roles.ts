@@ -118,10 +118,20 @@ export async function createRestoreLogin(admin: PostgresTarget, id: string): Pro
     const until = `VALID UNTIL ${escapeLiteral(rows[0]?.until ?? '')}`;
     const verb = (await exists(client, user)) ? 'ALTER' : 'CREATE';
     await patiently(() => client.query(`${verb} ROLE ${escapeIdentifier(user)} ${attributes} ${until}`));
+    await speakEnglish(client, user);
     await patiently(() => client.query(`COMMENT ON ROLE ${escapeIdentifier(user)} IS ${escapeLiteral(attempt)}`));
     await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [user]);
   });
   return { user, password, attempt };
+}
+
+/** What pg_restore repeats of the server is understood by its English words; only a superuser may decide it. */
+async function speakEnglish(client: pg.Client, user: string): Promise<void> {
+  try {
+    await patiently(() => client.query(`ALTER ROLE ${escapeIdentifier(user)} SET lc_messages TO 'C'`));
+  } catch (error) {
+    if (nativeCode(error) !== SQLSTATE.insufficientPrivilege) throw error;
+  }
 }
 
 /**

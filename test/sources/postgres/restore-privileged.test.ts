@@ -63,31 +63,6 @@ describe('what a restore lets a source do', () => {
     });
   }
 
-  test('a view that names tables without their schema fails with its name, and nothing is left of the restore', async () => {
-    const { name, target } = await makeSource(
-      'nomes',
-      `SET ROLE ${owner}; CREATE TABLE public.preco (v int); INSERT INTO public.preco VALUES (1);
-       CREATE FUNCTION public.total() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT sum(v) FROM preco); END $$;
-       CREATE MATERIALIZED VIEW public.vista AS SELECT public.total() AS t`,
-    );
-    const backup = await backUp(name, 'staged', bench.folder);
-    const before = await roleList(bench);
-    await assert.rejects(restore(backup, target, bench.folder, { id: bench.id }), (error: CofreError) => {
-      assert.equal(error.code, 'restore-failed');
-      assert.match(
-        error.message,
-        /MATERIALIZED VIEW DATA public\.vista could not be restored: relation "preco" does not exist/,
-      );
-      assert.match(error.hint ?? '', /search_path/);
-      return true;
-    });
-    assert.equal(await roleList(bench), before);
-    assert.equal(
-      (await sql('postgres', `SELECT FROM pg_database WHERE datname LIKE 'nomes ${bench.id}\\_\\_%'`)).length,
-      0,
-    );
-  });
-
   test('a row that does not fit is told without its values', async () => {
     const { name, target } = await makeSource(
       'linha',
