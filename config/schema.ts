@@ -37,7 +37,9 @@ const identifier = z
   .string()
   .min(1)
   .max(63)
-  .refine((value) => new TextEncoder().encode(value).length <= 63, 'must have at most 63 bytes (an accent is two)');
+  .refine((value) => new TextEncoder().encode(value).length <= 63, 'must have at most 63 bytes (an accent is two)')
+  // A name may hold anything, and is printed; what stands here by mistake has a password in it.
+  .refine((value) => !/:\/\/|password *=/i.test(value), 'must be a name alone, not a connection string');
 
 const login = z.strictObject({ user: identifier, password: secretReference });
 

@@ -1,7 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { inspect } from 'node:util';
 
 import { CofreError } from '../errors/error.ts';
+
+const MOST_BYTES = 4096;
 
 /** A value that does not print: not by `String`, `JSON.stringify`, `console.log` or an error's details. */
 export class Secret {
@@ -30,8 +32,9 @@ export class Secret {
 }
 
 /**
- * Reads what a reference points at: `env:NAME` or `file:/path` (one trailing newline is not part of it).
- * @throws CofreError `secret-missing`, naming the reference and never the value.
+ * Reads the password that a reference points at: `env:NAME` or `file:/path` (one trailing newline is not part of it).
+ * @throws CofreError `secret-missing` or, for what no tool would take as a password, `bad-config`: both name the
+ * reference and never the value.
  */
 export async function resolveSecret(reference: string): Promise<Secret> {
   const value = reference.startsWith('env:') ? readVariable(reference.slice(4)) : await readSecretFile(reference);
@@ -40,6 +43,8 @@ export async function resolveSecret(reference: string): Promise<Secret> {
       hint: 'set it where this process runs, then run again',
     });
   }
+  // A password file of PostgreSQL has one password a line, and its tools end a text at NUL.
+  if (/[\0\r\n]/.test(value)) throw unfit(reference, 'has a line break or a NUL in it');
   return new Secret(value);
 }
 
@@ -49,12 +54,30 @@ function readVariable(name: string): string | undefined {
 }
 
 async function readSecretFile(reference: string): Promise<string> {
-  try {
-    return (await readFile(reference.slice('file:'.length), 'utf8')).replace(/\r?\n$/, '');
-  } catch (cause) {
+  const bytes = await readSmallFile(reference).catch((cause: unknown) => {
+    if (cause instanceof CofreError) throw cause;
     throw new CofreError('secret-missing', `the secret ${reference} cannot be read on this machine`, {
       cause,
       hint: 'create the file, readable only by the user that runs Cofre (mode 0600)',
     });
+  });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
+  } catch {
+    throw unfit(reference, 'is not UTF-8 text');
   }
+}
+
+async function readSmallFile(reference: string): Promise<Buffer> {
+  const path = reference.slice('file:'.length);
+  const found = await stat(path);
+  // A pipe or a device would be waited for, perhaps for ever.
+  if (!found.isFile() || found.size > MOST_BYTES) throw unfit(reference, 'is not a small file');
+  return await readFile(path);
+}
+
+function unfit(reference: string, why: string): CofreError {
+  return new CofreError('bad-config', `the secret ${reference} ${why}: it must be a password, on one line`, {
+    hint: 'write the password alone into it, without quotes',
+  });
 }

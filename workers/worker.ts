@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,6 +16,7 @@ import { resolveSecret } from '../config/secret.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';
+import { makeOwnFolder, makePrivateFolder } from '../processes/own-folder.ts';
 import { clientFinder, unfixedClients, type FindClients } from '../sources/postgres/clients.ts';
 import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { temporalLogger } from './log.ts';
@@ -146,7 +147,9 @@ async function prepareHost(
     });
   }
   const spool = new Spool(settings.spool, settings.keepFree);
-  await mkdir(spool.path, { recursive: true, mode: 0o700 });
+  // Whoever could write here could have any process ended, and read the passwords of running tools.
+  await makeOwnFolder(spool.path);
+  await makePrivateFolder(dirname(spool.scratch));
   await claimSpool(spool);
   const ended = endRecordedGroups(spool.records);
   if (ended > 0) log.warn({ ended }, 'ended tools that an earlier worker had left running');
@@ -161,7 +164,6 @@ async function prepareHost(
 /** Two workers on one spool would end each other's tools: the second one is refused while the first lives. */
 async function claimSpool(spool: Spool): Promise<void> {
   const claim = join(spool.path, '.run', 'worker');
-  await mkdir(dirname(claim), { recursive: true, mode: 0o700 });
   const [pid, startTime] = ((await readIfThere(claim))?.toString('utf8') ?? '').split(' ');
   if (
     pid !== undefined &&

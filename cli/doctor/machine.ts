@@ -56,7 +56,9 @@ export async function examineSpool(config: Config, host: string | undefined): Pr
     }
     if (!found.isDirectory()) return [fail('spool', `${spool} is not a folder`, 'give the host another spool')];
     const checks: Check[] = [];
-    if ((found.mode & 0o077) !== 0)
+    if ((found.mode & 0o022) !== 0)
+      checks.push(fail('spool', `others may write to ${spool}, so the worker refuses it`, `chmod 700 ${spool}`));
+    else if ((found.mode & 0o077) !== 0)
       checks.push(warn('spool', `others may look into ${spool}, where dumps lie`, `chmod 700 ${spool}`));
     await access(spool, constants.W_OK | constants.X_OK);
     const { bavail, blocks, bsize } = await statfs(spool);

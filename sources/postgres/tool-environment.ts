@@ -1,20 +1,21 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CONNECT_TIMEOUT_MS, type PostgresTarget } from '../../postgres/connect.ts';
+import { makePrivateFolder } from '../../processes/own-folder.ts';
 
 /**
  * Lends the environment with which PostgreSQL's own tools reach `target`, and removes the password file afterwards.
  * The database goes in PGDATABASE, where a name with `=` or quotes is only a name; the password in a file, because
  * arguments and environments can be read by others. `scratch` is a folder of this process alone, emptied when a
- * worker starts: what a killed worker left there is gone then.
+ * worker starts: what a killed worker left there is gone then. @throws CofreError `access-denied` when others reach it.
  */
 export async function withToolEnvironment<T>(
   target: PostgresTarget,
   scratch: string,
   use: (environment: Record<string, string>) => Promise<T>,
 ): Promise<T> {
-  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  await makePrivateFolder(scratch);
   const folder = await mkdtemp(join(scratch, 'login-'));
   try {
     const passfile = join(folder, 'pgpass');

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 
 import { loadConfig, loadConnection, loadEnsureConfig } from '../../config/load.ts';
 import { resolveSecret } from '../../config/secret.ts';
-import { changed, mistakesOf, writeFiles } from './files.ts';
+import { changed, mistakesOf, WHOLE, writeFiles } from './files.ts';
 
 const CANARY = 'hunter2';
 
@@ -78,6 +79,47 @@ describe('a secret that somebody wrote into the file is never printed', () => {
   });
 });
 
+describe('a connection string with a password that breaks it', () => {
+  const strings = [
+    `postgres://u:${CANARY}%zz@h:5432/d`,
+    `postgresql://u:a/${CANARY}@h/d`,
+    `postgres://u:a#${CANARY}@h/d`,
+    `u:${CANARY}@h`,
+    `host=h password=${CANARY} dbname=d`,
+    `h/${CANARY}`,
+  ];
+  const fields: readonly [title: string, piece: string, before: string][] = [
+    ['the host of a server', 'host: 10.0.0.5', 'host: '],
+    ['the host of the catalog', 'host: 127.0.0.1', 'host: '],
+    ['the address of Temporal', 'host: erp-01\n', 'temporal: { address: '],
+    ['a secret', 'env:ACME', ''],
+    ['the name of a server', 'server: pg-01', 'server: '],
+    ['the port', 'tls: require', 'port: '],
+  ];
+  for (const [title, piece, before] of fields) {
+    test(`case 97: as ${title}, is refused without it`, async () => {
+      for (const text of strings) {
+        const end = piece.endsWith('\n') ? ' }\n' : '';
+        const path = writeFiles({ 'cofre.yaml': changed([piece, `${before}'${text}'${end}`]) });
+        const error = await mistakesOf(() => loadConfig(path));
+        assert.ok(!inspect(error, { depth: 10, showHidden: true }).includes(CANARY), error.message);
+      }
+    });
+  }
+
+  test('case 97: as the name of a database or a user, is refused without it', async () => {
+    for (const text of strings.filter((one) => /:\/\/|password/.test(one))) {
+      for (const piece of ['database: cofre,', 'name: acme,', 'user: b,', 'owner: acme,']) {
+        const field = piece.split(':')[0] ?? '';
+        const path = writeFiles({ 'cofre.yaml': changed([piece, `${field}: '${text}',`]) });
+        const error = await mistakesOf(() => loadConfig(path));
+        assert.match(error.message, /must be a name alone, not a connection string/);
+        assert.ok(!inspect(error, { depth: 10, showHidden: true }).includes(CANARY), error.message);
+      }
+    }
+  });
+});
+
 describe('references', () => {
   test('are read where they point, and the value does not print', async (context) => {
     const folder = mkdtempSync(join(tmpdir(), 'cofre-secret-'));
@@ -99,5 +141,35 @@ describe('references', () => {
       code: 'secret-missing',
       message: /file:\/none\/secret/,
     });
+  });
+
+  const unfit: readonly [title: string, content: Buffer | string, message: RegExp][] = [
+    ['of two lines', `${CANARY}\n${CANARY}\n`, /has a line break or a NUL in it/],
+    ['with a NUL', `${CANARY}\0`, /has a line break or a NUL in it/],
+    ['of another encoding', Buffer.from(`${CANARY}ção`, 'latin1'), /is not UTF-8 text/],
+    ['that is no password but a whole file', CANARY.repeat(1000), /is not a small file/],
+    ['that is empty but for its newline', '\n', /is empty/],
+  ];
+  for (const [title, content, message] of unfit) {
+    test(`case 97: a secret ${title} is refused without it`, async () => {
+      const path = writeFiles({ secret: content }).replace('cofre.yaml', 'secret');
+      await assert.rejects(resolveSecret(`file:${path}`), (error: Error) => {
+        assert.match(error.message, message);
+        assert.ok(error.message.includes(`file:${path}`));
+        assert.ok(!inspect(error, { depth: 10, showHidden: true }).includes(CANARY));
+        return true;
+      });
+    });
+  }
+
+  test('case 97: a secret that is a folder or a pipe is refused, not waited for', async () => {
+    const folder = dirname(writeFiles({ 'cofre.yaml': WHOLE }));
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    for (const name of ['', 'pipe']) {
+      await assert.rejects(resolveSecret(`file:${join(folder, name)}`), {
+        code: 'bad-config',
+        message: /not a small file/,
+      });
+    }
   });
 });
