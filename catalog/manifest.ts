@@ -66,12 +66,21 @@ export interface DatabaseFacts {
   readonly extensions: readonly ExtensionFacts[];
   /** Every role that the database's objects, privileges or policies name. */
   readonly roles: readonly RoleFacts[];
-  readonly memberships: readonly { role: string; member: string; admin: boolean }[];
+  readonly memberships: readonly Membership[];
   /** What only a superuser may create, so that a restore can decide before it starts. */
   readonly privileged: readonly PrivilegedObject[];
   readonly sizeBytes: number;
   /** What belongs to others than the owner of the database; older manifests have none. */
   readonly owners?: readonly ObjectOwner[];
+}
+
+export interface Membership {
+  readonly role: string;
+  readonly member: string;
+  readonly admin: boolean;
+  /** From server 16 on, where they belong to the membership. */
+  readonly inherit?: boolean;
+  readonly set?: boolean;
 }
 
 /** `type` and `identity` as the server's `pg_identify_object` gives them: `table`, `public."My table"`. */

@@ -58,7 +58,15 @@ const database = z.strictObject({
       connectionLimit: z.int().min(-2),
     }),
   ),
-  memberships: z.array(z.strictObject({ role: word, member: word, admin: z.boolean() })),
+  memberships: z.array(
+    z.strictObject({
+      role: word,
+      member: word,
+      admin: z.boolean(),
+      inherit: z.boolean().exactOptional(),
+      set: z.boolean().exactOptional(),
+    }),
+  ),
   privileged: z.array(z.strictObject({ type: word, schema: word.nullable(), name: long.min(1) })),
   sizeBytes: count,
   owners: z.array(z.strictObject({ type: word, identity: long.min(1), owner: word })).exactOptional(),

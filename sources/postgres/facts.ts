@@ -4,6 +4,7 @@ import type {
   DatabaseFacts,
   DatabaseSetting,
   ExtensionFacts,
+  Membership,
   Privilege,
   RoleFacts,
   ServerFacts,
@@ -126,19 +127,17 @@ async function readRoles(client: pg.Client): Promise<RoleFacts[]> {
 }
 
 /** Among these roles, and of these in the server's own `pg_…` roles. */
-async function readMemberships(
-  client: pg.Client,
-  roles: readonly RoleFacts[],
-): Promise<DatabaseFacts['memberships'][number][]> {
-  // Grouped, because from server 16 on the same membership can be granted by several roles.
-  const { rows } = await client.query<DatabaseFacts['memberships'][number]>(
-    `select r.rolname as role, member.rolname as member, bool_or(m.admin_option) as admin
+async function readMemberships(client: pg.Client, roles: readonly RoleFacts[]): Promise<Membership[]> {
+  // Grouped, because from server 16 on the same membership can be granted by several roles; any of them gives the right.
+  const { rows } = await client.query<{ role: string; member: string; options: Omit<Membership, 'role' | 'member'> }>(
+    `select r.rolname as role, member.rolname as member, jsonb_strip_nulls(jsonb_build_object('admin', bool_or(m.admin_option),
+       'inherit', bool_or((to_jsonb(m) ->> 'inherit_option')::bool), 'set', bool_or((to_jsonb(m) ->> 'set_option')::bool))) as options
      from pg_auth_members m join pg_roles r on r.oid = m.roleid join pg_roles member on member.oid = m.member
      where member.rolname = any ($1) and (r.rolname = any ($1) or r.rolname ~ '^pg_')
      group by 1, 2 order by 1, 2`,
     [roles.map((role) => role.name)],
   );
-  return rows;
+  return rows.map(({ role, member, options: { admin, ...options } }) => ({ role, member, admin, ...options }));
 }
 
 function only<T>(rows: readonly T[]): T {

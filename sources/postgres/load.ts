@@ -145,9 +145,21 @@ async function handOver(client: pg.Client, { target, replacement, login }: LoadR
   await client.query(`ALTER DATABASE ${escapeIdentifier(replacement.name)} OWNER TO CURRENT_USER`);
   await client.query('BEGIN');
   await client.query(`REASSIGN OWNED BY ${from} TO ${owner}`);
+  await givePublicBack(client);
   // What is left are the rights it was lent.
   await client.query(`DROP OWNED BY ${from}`);
   await client.query('COMMIT');
+}
+
+/**
+ * Before 15 a new database's schema public belongs to the superuser that `initdb` made, and the login had it for the load.
+ * Whom else it belonged to at the source, its manifest says.
+ */
+async function givePublicBack(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ owner: string }>(
+    `SELECT quote_ident(pg_get_userbyid(10)) AS owner WHERE current_setting('server_version_num')::int < 150000`,
+  );
+  for (const { owner } of rows) await client.query(`ALTER SCHEMA public OWNER TO ${owner}`);
 }
 
 /** What `pg_dump` leaves out without --create. */

@@ -73,13 +73,15 @@ const OBJECTS = CATALOGS.map(
          and e.objsubid = 0 and e.deptype in ('e', 'i'))`,
 ).join('\nunion all ');
 
-/** Who owns what in this database, without what belongs to the owner of the database. */
+/**
+ * Who owns what in this database, without what belongs to the owner of the database. The schema public is there unless
+ * it is the system's: so a restore knows which of the two it was.
+ */
 export async function readOwners(client: pg.Client): Promise<ObjectOwner[]> {
-  // The schema public (2200) of an untouched database belongs to the system, whoever that is in its version.
   const { rows } = await client.query<ObjectOwner>(`
     select i.type, i.identity, pg_get_userbyid(o.owner) as owner
     from (${OBJECTS}) o cross join pg_identify_object(o.class, o.oid, 0) i
-    where o.owner <> (select datdba from pg_database where datname = current_database())
+    where (o.oid = 2200 or o.owner <> (select datdba from pg_database where datname = current_database()))
       and (o.oid >= 16384 or o.owner >= 16384) order by i.type, i.identity collate "C"`);
   return rows;
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import pg from 'pg';
 
-import type { DatabaseFacts } from '../../catalog/manifest.ts';
+import type { DatabaseFacts, Membership } from '../../catalog/manifest.ts';
 import { Secret } from '../../config/secret.ts';
 import { messageOf, nativeCode } from '../../errors/error.ts';
 import { SQLSTATE, withClient, type PostgresTarget } from '../../postgres/connect.ts';
@@ -22,7 +22,6 @@ export interface RolesResult {
   readonly leftOut: readonly Membership[];
 }
 
-export type Membership = DatabaseFacts['memberships'][number];
 type RoleNames = Pick<DatabaseFacts, 'roles' | 'memberships'>;
 
 /**
@@ -87,9 +86,14 @@ export async function findMemberships(
 
 async function replayMemberships(client: pg.Client, facts: RoleNames | null): Promise<RolesResult['leftOut']> {
   const { missing, leftOut } = await findMemberships(client, facts?.memberships ?? []);
-  for (const { role, member, admin } of missing) {
-    const option = admin ? ' WITH ADMIN OPTION' : '';
-    await patiently(() => client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${option}`));
+  for (const { role, member, admin, inherit, set } of missing) {
+    const options = [
+      ...(admin ? ['ADMIN OPTION'] : []),
+      ...(inherit === undefined ? [] : [`INHERIT ${inherit}`]),
+      ...(set === undefined ? [] : [`SET ${set}`]),
+    ];
+    const withOptions = options.length === 0 ? '' : ` WITH ${options.join(', ')}`;
+    await patiently(() => client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}${withOptions}`));
   }
   return leftOut;
 }

@@ -15,7 +15,8 @@ import { testServers } from '../../servers.ts';
 /** The name of the table that quoting, line breaks and the words of the tools' own lists can trip over. */
 export const AWKWARD = { schema: 'Ação "e" aspas', name: 'tab\nle; 1; 0 2 TABLE DATA x FROM stdin;\n' };
 
-const NASTY = `
+/** Everything that a dump can trip over and any server from 12 on knows. */
+export const NASTY = `
   create schema "Ação ""e"" aspas";
   create table "Ação ""e"" aspas"."tab\nle; 1; 0 2 TABLE DATA x FROM stdin;\n" (
     id int generated always as identity primary key, "Nome" text, dobro int generated always as (2) stored);

@@ -10,8 +10,8 @@ import pg from 'pg';
 import type { DatabaseFacts, DumpContent } from '../../../catalog/manifest.ts';
 import { Secret } from '../../../config/secret.ts';
 import { listArchive, readLegacyFacts } from '../../../sources/postgres/archive-sql.ts';
-import { findClients } from '../../../sources/postgres/clients.ts';
-import { openClient, type PostgresTarget } from '../../../postgres/connect.ts';
+import { findClients, type FindClients } from '../../../sources/postgres/clients.ts';
+import { openClient, withClient, type PostgresTarget } from '../../../postgres/connect.ts';
 import { withToolEnvironment } from '../../../sources/postgres/tool-environment.ts';
 import { createDatabase, discardLoad, extensionSchemas } from '../../../sources/postgres/create-database.ts';
 import { readDatabaseFacts, readServerFacts } from '../../../sources/postgres/facts.ts';
@@ -174,14 +174,16 @@ export async function restore(
     stallMs?: number;
     /** The folder that all restores of a host share. */
     shared?: string;
+    find?: FindClients;
   } = {},
 ): Promise<Restored> {
   const id = options.id ?? newId();
   const scratch = join(folder, `scratch-${newId()}`);
   const context = { signal: options.signal };
-  const client = await openClient(admin);
-  const { pgRestore } = await findClients((await readServerFacts(client)).versionNumber);
-  await client.end();
+  const find = options.find ?? findClients;
+  const { pgRestore } = await withClient(target.admin, async (client) =>
+    find((await readServerFacts(client)).versionNumber),
+  );
   const legacy = backup.format === 'legacy';
   const archive = await openArchive({
     file: backup.file,
