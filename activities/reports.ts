@@ -53,3 +53,8 @@ export interface LoadReport {
   readonly warnings: readonly string[];
   readonly tookMs: number;
 }
+
+export interface SwapReport {
+  /** The replaced database, as it is called now; null: there was none. */
+  readonly oldDatabase: { readonly name: string; readonly oid: number } | null;
+}

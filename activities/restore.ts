@@ -11,13 +11,13 @@ import { checkTarget } from '../sources/postgres/check-target.ts';
 import { discardLoad } from '../sources/postgres/create-database.ts';
 import { dropDatabase } from '../sources/postgres/drop-database.ts';
 import { openArchive } from '../sources/postgres/open-archive.ts';
-import { oldName } from '../sources/postgres/restore-target.ts';
-import { swapDatabases } from '../sources/postgres/swap.ts';
+import { oldName, type RestoreTarget } from '../sources/postgres/restore-target.ts';
+import { isSwapped, swapDatabases } from '../sources/postgres/swap.ts';
 import type { HostDependencies } from './backup.ts';
 import { fetchObject } from './fetch.ts';
 import { loadAndCompare } from './load-and-compare.ts';
 import type { RestorePlan } from './plans.ts';
-import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck } from './reports.ts';
+import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck, SwapReport } from './reports.ts';
 import {
   extensionsOf,
   formatOf,
@@ -36,6 +36,13 @@ export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
 /** The steps of a restore on one host. Each may be killed at any instant and run again. */
 export function createRestoreActivities(dependencies: HostDependencies) {
   const { host, spool, catalog, findClients } = dependencies;
+
+  async function swapped(plan: RestorePlan, liveOid: number | null, { admin }: RestoreTarget): Promise<SwapReport> {
+    await rememberServer(catalog, plan, await withClient(admin, readServerFacts));
+    return {
+      oldDatabase: liveOid === null ? null : { name: oldName(plan.database, shortId(plan)), oid: liveOid },
+    };
+  }
 
   return {
     /** Finds, changing nothing, what a restore will meet on the server and, unless it is fetched already, in the spool. */
@@ -134,26 +141,40 @@ export function createRestoreActivities(dependencies: HostDependencies) {
       plan: RestorePlan;
       loaded: LoadReport;
       liveOid: number | null;
-    }): Promise<{
-      oldDatabase: { name: string; oid: number } | null;
-    }> {
-      return await asStep(async () => {
+    }): Promise<SwapReport> {
+      return await asStep(async ({ signal }) => {
         const target = await targetOf(plan);
         const manifest = await manifestOf(catalog, plan);
-        const kept = oldName(plan.database, shortId(plan));
         await swapDatabases({
           admin: target.admin,
           live: plan.database,
           liveOid,
           replacement: loaded.name,
           replacementOid: loaded.oid,
-          oldName: kept,
+          oldName: oldName(plan.database, shortId(plan)),
           owner: plan.owner,
           privileges: manifest?.database.privileges ?? null,
           comment: manifest?.database.comment ?? null,
+          signal,
         });
-        await rememberServer(catalog, plan, await withClient(target.admin, readServerFacts));
-        return { oldDatabase: liveOid === null ? null : { name: kept, oid: liveOid } };
+        return await swapped(plan, liveOid, target);
+      });
+    },
+
+    /** What a swap came to that failed or was cancelled: as `swapDatabase` answers, or null: nothing was changed. */
+    async findSwap({
+      plan,
+      loaded,
+      liveOid,
+    }: {
+      plan: RestorePlan;
+      loaded: LoadReport;
+      liveOid: number | null;
+    }): Promise<SwapReport | null> {
+      return await asStep(async () => {
+        const target = await targetOf(plan);
+        const swap = { admin: target.admin, live: plan.database, replacementOid: loaded.oid };
+        return (await isSwapped(swap)) ? await swapped(plan, liveOid, target) : null;
       });
     },
 

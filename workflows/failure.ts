@@ -14,9 +14,11 @@ export interface Reason {
   readonly hint?: string;
 }
 
+export const CANCELLED = 'the run was cancelled';
+
 /** The reason inside whatever a step threw: Temporal wraps it, once for each activity and child. */
 export function reasonOf(error: unknown): Reason {
-  if (isCancellation(error)) return { code: 'cancelled', message: 'the run was cancelled' };
+  if (isCancellation(error)) return { code: 'cancelled', message: CANCELLED };
   if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) {
     return error.cause === undefined ? { code: 'unexpected', message: error.message } : reasonOf(error.cause);
   }

@@ -8,10 +8,10 @@ import {
 } from '@temporalio/workflow';
 
 import type { RestorePlan } from '../activities/plans.ts';
-import type { LoadReport, RestoreCheck } from '../activities/reports.ts';
+import type { LoadReport, RestoreCheck, SwapReport } from '../activities/reports.ts';
 import { durationMs } from '../config/duration.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
-import { failRun, reasonOf } from './failure.ts';
+import { CANCELLED, failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
 import { alone } from './lock.ts';
 import { chooseHost, onHost } from './on-host.ts';
@@ -20,7 +20,7 @@ import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, light, probe } from './steps.ts';
-import { HOST_OR_ROOM, waitingForRoom, type Wait } from './waits.ts';
+import { HOST_OR_ROOM, LOCKED, waitingForRoom, type Wait } from './waits.ts';
 
 export interface RestoreResult {
   readonly restoreId: string;
@@ -83,20 +83,23 @@ export async function restoreInto({
   try {
     replaced = await replaceOnSomeHost(plan, progress, whenExists === 'leave');
   } catch (error) {
-    throw await giveUp(plan, progress, error);
+    replaced = await CancellationScope.nonCancellable(() => swappedAllTheSame(plan, progress, error));
+    if (replaced === null) throw await giveUp(plan, progress, error);
   }
+  if (replaced !== null && CancellationScope.current().consideredCancelled) progress.tooLate ??= TOO_LATE + CANCELLED;
   // The environment has its database: whoever cancels now is too late, and what is left to do is told as done.
   return await CancellationScope.nonCancellable(() =>
     replaced === null ? leaveAsItIs(plan, progress) : finish(plan, progress, replaced, startedAt),
   );
 }
 
+const TOO_LATE = 'this came too late, when the names were swapped already: ';
+
 /** A restore whose hosts are lost again and again, or lose what they fetched, has another trouble than its hosts. */
 const HOSTS_TRIED = 3;
 
-interface Replaced {
+interface Replaced extends SwapReport {
   readonly loaded: LoadReport;
-  readonly oldDatabase: { readonly name: string; readonly oid: number } | null;
 }
 
 async function replaceOnSomeHost(
@@ -175,8 +178,34 @@ async function replaceDatabase(
   const { loaded, liveOid = null } = progress;
 
   show(progress, 'swap');
-  const { oldDatabase } = await light(host, endsAt, `swap ${id}`).swapDatabase({ plan, loaded, liveOid });
-  return { loaded, oldDatabase };
+  const wait = waitFor(`the others to leave ${plan.database}`, plan, progress);
+  const steps = light(host, endsAt, `swap ${id}`, ['database-locked']);
+  const swap = (): Promise<SwapReport> => steps.swapDatabase({ plan, loaded, liveOid });
+  return { loaded, ...(await waitingForRoom(wait, swap, LOCKED)) };
+}
+
+/**
+ * A swap that was cancelled or failed may have come through before: its answer is lost when its worker dies. Nobody may
+ * be told that the live database is as it was when it is not. null: it is as it was.
+ */
+async function swappedAllTheSame(
+  plan: RestorePlan,
+  progress: RestoreProgress,
+  error: unknown,
+): Promise<Replaced | null> {
+  const { host, step, loaded, liveOid = null } = progress;
+  if (step !== 'swap' || loaded === undefined) return null;
+  const soon = new Date(Date.now() + 10 * 60_000);
+  try {
+    const steps = light(host, soon, `has the swap of ${plan.environment.id} come through?`);
+    const swapped = await onHost(host, () => steps.findSwap({ plan, loaded, liveOid }));
+    if (swapped === null) return null;
+    progress.tooLate = TOO_LATE + reasonOf(error).message;
+    return { loaded, ...swapped };
+  } catch (unanswered) {
+    progress.swapUnknown = reasonOf(unanswered).message;
+    return null;
+  }
 }
 
 async function finish(
@@ -197,7 +226,7 @@ async function finish(
     rows: loaded.rows,
     tookMs: Date.now() - startedAt,
     oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, keptFor: plan.keepOldDatabaseFor },
-    warnings: [...new Set([...progress.checked.warnings, ...loaded.warnings])],
+    warnings: [...new Set([...progress.checked.warnings, ...loaded.warnings])].concat(progress.tooLate ?? []),
   };
   await control.finishRestore({
     restoreId: plan.restoreId,
@@ -257,9 +286,12 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
     progress.reason = reason;
     const soon = new Date(Date.now() + 10 * 60_000);
     if (reason.code !== 'host-unavailable') {
-      await onHost(progress.host, () =>
-        light(progress.host, soon, 'remove what the restore began').cleanRestore({ plan, discard: true }),
-      ).catch(() => undefined);
+      try {
+        const steps = light(progress.host, soon, 'remove what the restore began');
+        await onHost(progress.host, () => steps.cleanRestore({ plan, discard: true }));
+      } catch (failure) {
+        progress.leftBehind = `not everything could be removed: ${reasonOf(failure).message}`;
+      }
     }
     await control.finishRestore({
       restoreId: plan.restoreId,

@@ -23,13 +23,17 @@ export interface RestoreProgress {
   reason?: Reason;
   /** In words, what could not be removed. */
   leftBehind?: string;
+  /** Why it is not known whether the names were swapped. */
+  swapUnknown?: string;
+  /** What should have ended the restore and came after the swap. */
+  tooLate?: string;
 }
 
 const UNTOUCHED = 'The live database is untouched.';
 const NOW: Readonly<Record<Exclude<RestoreProgress['step'], 'done' | 'failed'>, string>> = {
   fetch: `**Now (step 1 of 4):** fetches the backup into the spool, checks its hash and unpacks it. ${UNTOUCHED}`,
   load: `**Now (step 2 of 4):** loads into a new database under a temporary name and compares it with the manifest. ${UNTOUCHED}`,
-  swap: '**Now (step 3 of 4):** swaps the names in one transaction.',
+  swap: `**Now (step 3 of 4):** swaps the names in one transaction. ${UNTOUCHED}`,
   cleaning: '**Now (step 4 of 4):** the environment has its database; removes what only the restore needed.',
 };
 
@@ -46,6 +50,9 @@ export function describeRestore(progress: RestoreProgress): Page {
     const { rows, tables, tookMs, compared } = loaded;
     facts.push(['loaded', `${rows} rows in ${tables} tables, in ${durationInWords(tookMs)}; ${compared}`]);
   }
+  const { loaded: { warnings = [] } = {}, tooLate } = progress;
+  const notes = warnings.filter((warning) => !checked.warnings.includes(warning)).concat(tooLate ?? []);
+  for (const note of notes) facts.push(['note', asWritten(note)]);
   return {
     title: `**Restore into ${plan.environment.id}** (database ${plan.database} on ${plan.server.name})`,
     state: stateOf(progress),
@@ -99,12 +106,19 @@ function stateOf({ plan, step, reason, result, waits }: RestoreProgress): string
   return `**Done.** ${plan.environment.id} has the data of ${timeInWords(result.dataFrom)}: what was entered since is not in it.`;
 }
 
-function nextStep({ plan, step, reason, waits, result, removal, leftBehind }: RestoreProgress): string {
-  if (reason?.code === 'cancelled') return 'none. The live database is as it was.';
-  if (reason !== undefined) return `${mendFirst(reason)}; then start it again. The live database is as it was.`;
+function nextStep(progress: RestoreProgress): string {
+  const { plan, step, reason, waits, result, removal, leftBehind, swapUnknown } = progress;
+  const left = leftBehind === undefined ? '' : ` ${asWritten(sentence(leftBehind))}`;
+  if (reason !== undefined) {
+    const live =
+      swapUnknown === undefined
+        ? 'The live database is as it was.'
+        : `Whether the names were swapped already is not known (${asWritten(swapUnknown)}): look at the databases of the server.`;
+    const mend = reason.code === 'cancelled' ? 'none' : `${mendFirst(reason)}; then start it again`;
+    return `${mend}. ${live}${left}`;
+  }
   if (waits.size > 0) return waitNext(waits, plan.endsAt);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
-  const left = leftBehind === undefined ? '' : ` ${asWritten(sentence(leftBehind))}`;
   if (result?.oldDatabase == null || removal === undefined) return `use the environment.${left}`;
   return `use the environment.${left} The replaced database is ${result.oldDatabase.name}, closed; ${runLink(removal.workflowId, 'this run')} removes it at ${timeInWords(removal.at)}. Cancel that run to keep it.`;
 }

@@ -3,6 +3,7 @@ import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 import type { BackupActivities } from '../activities/backup.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
+import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS } from './time-limits.ts';
 
@@ -38,9 +39,9 @@ export function probe(
   });
 }
 
-/** Short steps on a host. `endsAt` is the end of the run. */
-export function light(host: string, endsAt: Date, summary: string): HostActivities {
-  return hostSteps(host, 'light', endsAt, summary);
+/** Short steps on a host. `endsAt` is the end of the run. Failures of the codes `told` are not tried again but told. */
+export function light(host: string, endsAt: Date, summary: string, told: readonly ErrorCode[] = []): HostActivities {
+  return hostSteps(host, 'light', endsAt, summary, told);
 }
 
 /** Long steps on a host: they may wait in the queue for as long as the host is busy. */
@@ -48,12 +49,18 @@ export function heavy(host: string, endsAt: Date, summary: string): HostActiviti
   return hostSteps(host, 'heavy', endsAt, summary);
 }
 
-function hostSteps(host: string, weight: 'heavy' | 'light', endsAt: Date, summary: string): HostActivities {
+function hostSteps(
+  host: string,
+  weight: 'heavy' | 'light',
+  endsAt: Date,
+  summary: string,
+  told: readonly ErrorCode[] = [],
+): HostActivities {
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(host, weight),
     scheduleToCloseTimeout: Math.max(endsAt.getTime() - Date.now(), 60_000),
     heartbeatTimeout: SILENT_STEP_MS,
-    retry: RETRY,
+    retry: { ...RETRY, nonRetryableErrorTypes: [...told] },
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
     allowEagerDispatch: false,
     summary,

@@ -8,6 +8,8 @@ import { timeInWords } from './words.ts';
 const ROOM: ReadonlySet<string> = new Set(['no-space', 'not-mounted']);
 /** The same where any host would do: one that is restarted, or that somebody starts again. */
 export const HOST_OR_ROOM: ReadonlySet<string> = new Set([...ROOM, 'host-unavailable']);
+/** Sessions or prepared transactions in a database, which somebody ends. */
+export const LOCKED: ReadonlySet<string> = new Set(['database-locked']);
 /** Often at first, because most are mended within minutes; then seldom, because it may take a night. */
 const FIRST_WAIT_MS = 15_000;
 const LONGEST_WAIT_MS = 10 * 60_000;

@@ -25,18 +25,20 @@ export interface SwapRequest {
   readonly comment: string | null;
   /** After this long without success nothing has changed, and it says so. */
   readonly timeoutMs?: number;
+  /** Aborting ends the waiting; a transaction that has begun comes to its end first. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 const ATTEMPT_MS = 15_000;
-const RETRY_PAUSE_MS = 100;
+const RETRY_PAUSE_MS = 200;
 const END_SESSIONS_EVERY_MS = 20;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 20_000;
 
 /**
  * Puts the restored database in the place of the live one: both names change, the old one closes and the new one
  * opens in one transaction, so that a kill at any instant leaves either all of it or nothing. Called again after
  * that, it finds it done. @throws CofreError `refused` when either database is not the one that was recorded,
- * `database-locked` when sessions (a prepared transaction, for instance) kept it from happening: nothing changed.
+ * `database-locked` when sessions or prepared transactions kept it from happening: nothing changed.
  */
 export async function swapDatabases(request: SwapRequest): Promise<{ alreadyDone: boolean }> {
   if (request.admin.database === request.live) {
@@ -47,26 +49,45 @@ export async function swapDatabases(request: SwapRequest): Promise<{ alreadyDone
   }
   const deadline = Date.now() + (request.timeoutMs ?? TIMEOUT_MS);
   for (;;) {
+    request.signal?.throwIfAborted();
     try {
       return await withClient(request.admin, (client) => swapOnce(client, request));
     } catch (error) {
-      const code = nativeCode(error instanceof CofreError ? error.cause : error);
-      const busy = code === SQLSTATE.objectInUse || code === SQLSTATE.lockNotAvailable || code === '57014';
-      if (!busy) throw error;
+      if (!isBusy(error)) throw error;
       if (Date.now() > deadline) {
         throw new CofreError('database-locked', messageOf(error), {
           cause: error,
-          hint: 'look for prepared transactions (pg_prepared_xacts) and sessions (pg_stat_activity) in it',
+          hint: `look on the server what is in it: SELECT * FROM pg_prepared_xacts (end one with COMMIT PREPARED or ROLLBACK PREPARED), SELECT * FROM pg_stat_activity`,
         });
       }
-      await sleep(RETRY_PAUSE_MS);
+      await sleep(RETRY_PAUSE_MS, undefined, { signal: request.signal });
     }
   }
 }
 
+/**
+ * Whether a swap whose answer was lost has come through. Its turn comes after that of an attempt that is under way, or
+ * that was frozen in its middle, so that a no is final.
+ */
+export async function isSwapped(swap: Pick<SwapRequest, 'admin' | 'live' | 'replacementOid'>): Promise<boolean> {
+  return withClient(swap.admin, async (client) => {
+    await client.query(`SET lock_timeout = '60s'`);
+    await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
+    return (await readOids(client, [swap.live])).get(swap.live) === swap.replacementOid;
+  });
+}
+
+function isBusy(error: unknown): boolean {
+  if (error instanceof CofreError && error.code === 'database-locked') return true;
+  const code = nativeCode(error instanceof CofreError ? error.cause : error);
+  return code === SQLSTATE.objectInUse || code === SQLSTATE.lockNotAvailable || code === '57014';
+}
+
 async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alreadyDone: boolean }> {
   await client.query(
-    `SET lock_timeout = ${ATTEMPT_MS}; SET statement_timeout = ${ATTEMPT_MS}; SET synchronous_commit = on`,
+    // The third: where this process is frozen in the middle, the server takes back what was begun.
+    `SET lock_timeout = ${ATTEMPT_MS}; SET statement_timeout = ${ATTEMPT_MS};
+     SET idle_in_transaction_session_timeout = ${ATTEMPT_MS}; SET synchronous_commit = on`,
   );
   await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
   const oids = await readOids(client, [request.live, request.replacement]);
@@ -74,6 +95,7 @@ async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alre
   if (liveOid === request.replacementOid) return { alreadyDone: true };
   if (liveOid !== request.liveOid) throw changed(request.live);
   if (oids.get(request.replacement) !== request.replacementOid) throw changed(request.replacement);
+  await refusePrepared(client, request);
 
   const ended = new AbortController();
   const own = [liveOid, request.replacementOid].flatMap((oid) => (oid === null ? [] : [oid]));
@@ -132,6 +154,20 @@ function grant(database: string, { grantee, privilege, grantable }: Privilege): 
   }
   const to = grantee === '' ? 'PUBLIC' : escapeIdentifier(grantee);
   return `GRANT ${privilege} ON DATABASE ${database} TO ${to}${grantable && grantee !== '' ? ' WITH GRANT OPTION' : ''}`;
+}
+
+/** No one can end a prepared transaction but its owner; to try all the same would shut everybody out for seconds. */
+async function refusePrepared(client: pg.Client, { live, replacement }: SwapRequest): Promise<void> {
+  const { rows } = await client.query<{ name: string; count: number }>(
+    'SELECT database AS name, count(*)::int AS count FROM pg_prepared_xacts WHERE database = ANY($1) GROUP BY 1',
+    [[live, replacement]],
+  );
+  if (rows.length === 0) return;
+  const found = rows.map(({ name, count }) => `${count} in ${name}`).join(', ');
+  throw new CofreError(
+    'database-locked',
+    `prepared transactions keep the database ${live} from being replaced (${found}); nothing was changed`,
+  );
 }
 
 /** Clients in a reconnecting loop come back as fast as they are ended: so again and again until the swap is over. */

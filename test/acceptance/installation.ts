@@ -222,6 +222,10 @@ export class Installation {
     await ended;
   }
 
+  async killWorkers(): Promise<void> {
+    for (const worker of this.#workers) await this.endWorker(worker, 'SIGKILL');
+  }
+
   async client(): Promise<Client> {
     return new Client({ connection: await Connection.connect({ address: this.temporalAddress }), namespace: this.id });
   }
