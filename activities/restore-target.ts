@@ -1,14 +1,13 @@
-import { stat } from 'node:fs/promises';
-
 import type { Manifest } from '../catalog/manifest.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { acceptServer, recordedServer, recordServer } from '../catalog/servers.ts';
 import { resolveSecret } from '../config/secret.ts';
-import { CofreError, nativeCode } from '../errors/error.ts';
+import { CofreError } from '../errors/error.ts';
 import type { TargetReport } from '../sources/postgres/check-target.ts';
 import { archiveSpaceBytes, type ArchiveFormat } from '../sources/postgres/open-archive.ts';
 import type { ExtensionWanted, RestoreTarget } from '../sources/postgres/restore-target.ts';
+import { findDumpFile } from './dump-file.ts';
 import type { RestorePlan } from './plans.ts';
 
 /** Where the plan restores to; its secrets are read here, on the host that needs them. */
@@ -60,25 +59,13 @@ export function withLanguage(extensions: readonly ExtensionWanted[]): readonly E
   return [{ name: 'plpgsql', version: null, schema: 'pg_catalog' }, ...extensions];
 }
 
-/** How much of the spool the restore takes. @throws CofreError `not-found` for a dump that is not on this host. */
-export async function neededSpoolBytes(plan: RestorePlan): Promise<number> {
+/** How much of the spool the restore takes. @throws CofreError what `findDumpFile` throws. */
+export async function neededSpoolBytes(host: Parameters<typeof findDumpFile>[0], plan: RestorePlan): Promise<number> {
   const { source } = plan;
   if (source.type === 'empty') return 0;
   if (source.type === 'backup') return source.sizeBytes + archiveSpaceBytes({ format: source.pipeline, ...source });
-  const sizeBytes = await sizeOfDump(source.path);
+  const { sizeBytes } = await findDumpFile(host, source.path);
   return archiveSpaceBytes({ format: 'legacy', sizeBytes, rawBytes: null });
-}
-
-async function sizeOfDump(path: string): Promise<number> {
-  try {
-    const found = await stat(path);
-    if (found.isFile()) return found.size;
-  } catch (error) {
-    if (nativeCode(error) !== 'ENOENT' && nativeCode(error) !== 'EACCES') throw error;
-  }
-  throw new CofreError('not-found', `there is no readable file ${path} on this host`, {
-    hint: 'give the path as the worker of the host sees it, readable by its user',
-  });
 }
 
 /**

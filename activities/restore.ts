@@ -14,6 +14,7 @@ import { openArchive } from '../sources/postgres/open-archive.ts';
 import { oldName, type RestoreTarget } from '../sources/postgres/restore-target.ts';
 import { isSwapped, swapDatabases } from '../sources/postgres/swap.ts';
 import type { HostDependencies } from './backup.ts';
+import { findDumpFile } from './dump-file.ts';
 import { fetchObject } from './fetch.ts';
 import { loadAndCompare } from './load-and-compare.ts';
 import type { RestorePlan } from './plans.ts';
@@ -57,7 +58,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
         const { newServer } = await requireKnownServer(catalog, plan, report);
         const { warning } = await findClients(report.server.versionNumber, manifest?.tools['pg_dump']);
         if (fetched !== true && (await finishedFetch(spool, plan)) === undefined)
-          await spool.requireRoom(await neededSpoolBytes(plan), `the restore of ${plan.environment.id}`);
+          await spool.requireRoom(await neededSpoolBytes(dependencies, plan), `the restore of ${plan.environment.id}`);
         return {
           liveOid: report.live?.oid ?? null,
           serverVersion: report.server.version,
@@ -92,7 +93,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
         try {
           const manifest = await manifestOf(catalog, plan);
           const fetched = join(folder, 'archive');
-          const file = source.type === 'file' ? source.path : fetched;
+          const file = source.type === 'file' ? (await findDumpFile(dependencies, source.path)).path : fetched;
           let from = file;
           if (source.type === 'backup' && manifest !== null) {
             const onProgress = (name: string, bytes: number): void =>

@@ -3,7 +3,7 @@ import { CofreError } from '../errors/error.ts';
 /** Pure, because workflows name their backups themselves. */
 
 const ID = /^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/;
-const ENVIRONMENT = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** `20261120T210000Z-1f3a9c04`: UTC, so that ids sort by time, and the first eight hex digits of `random`, such as a UUID. */
 export function newBackupId(now: Date, random: string): string {
@@ -18,9 +18,14 @@ export function isBackupId(text: string): boolean {
   return ID.test(text);
 }
 
+/** Whether something in the configuration may be called that: an environment, a routine, a destination. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
 /** The folder of a backup in every destination, with its final `/`: `acme-prod/20261120T210000Z-1f3a9c04/`. */
 export function objectPrefix(environment: string, backupId: string): string {
-  if (!ENVIRONMENT.test(environment)) {
+  if (!isName(environment)) {
     throw new CofreError('invalid-key', `"${environment.slice(0, 80)}" is not the name of an environment`);
   }
   if (!isBackupId(backupId))

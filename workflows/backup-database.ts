@@ -35,7 +35,7 @@ export async function backupDatabase(input: BackupInput): Promise<BackupResult> 
   openRun(
     'backupDatabase',
     input,
-    { environment: 'text', 'to?': 'texts', 'routine?': 'text', 'endsAt?': 'text' },
+    { environment: 'name', 'to?': 'names', 'routine?': 'name', 'endsAt?': 'time' },
     '{"environment": "acme-prod"}',
   );
   const { workflowId, firstExecutionRunId: runId } = workflowInfo();

@@ -22,7 +22,7 @@ const LONGEST_BACK_OFF_MS = 30 * 60_000;
  * All callers join the run `ensureDatabase/<environment>`; after a failure they are told its reason until `retryNotBefore`.
  */
 export async function ensureDatabase(input: EnsureInput): Promise<EnsureResult> {
-  openRun('ensureDatabase', input, { environment: 'text', 'createEmpty?': 'flag' }, '{"environment": "acme-prod"}');
+  openRun('ensureDatabase', input, { environment: 'name', 'createEmpty?': 'flag' }, '{"environment": "acme-prod"}');
   const { environment } = input;
   upsertSearchAttributes([
     { key: searchAttributes.environment, value: environment },

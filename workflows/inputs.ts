@@ -1,5 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 
+import { isBackupId, isName } from '../catalog/backup-id.ts';
+
 /**
  * What the workflows take: one small JSON object each, typed by hand in the Temporal UI, so everything is checked
  * in a workflow's first lines and a mistake fails the run at once with a sentence that says what is allowed.
@@ -33,7 +35,8 @@ export interface RoutineInput {
   readonly routine: string;
 }
 
-export type Field = 'text' | 'texts' | 'flag';
+/** What a field holds. Names become search attributes, ids of runs and folders, and paths are opened on a host. */
+export type Field = keyof typeof KINDS;
 
 /**
  * Checks that `input` is one object with these fields and no other; names ending in `?` may be left out.
@@ -64,8 +67,8 @@ function findMistake(input: unknown, fields: Readonly<Record<string, Field>>): s
     given.delete(name);
     if (value === undefined || value === null) {
       if (!key.endsWith('?')) return `the field "${name}" is missing`;
-    } else if (!isKind(value, kind)) {
-      return `the field "${name}" must be ${WORDS[kind]}`;
+    } else if (!KINDS[kind].fits(value)) {
+      return `the field "${name}" must be ${KINDS[kind].words}`;
     }
   }
   const [unknown] = given.keys();
@@ -74,14 +77,27 @@ function findMistake(input: unknown, fields: Readonly<Record<string, Field>>): s
   return `there is no field "${unknown.slice(0, 50)}"; allowed: ${allowed.join(', ')}`;
 }
 
-const WORDS: Readonly<Record<Field, string>> = {
-  text: 'a text of 1 to 1000 characters',
-  texts: 'a list of texts',
-  flag: 'true or false',
-};
+const KINDS = {
+  name: { words: 'a name: 1 to 63 of a-z, 0-9 and - inside', fits: isText(isName) },
+  names: {
+    words: 'a list of names',
+    fits: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isText(isName)),
+  },
+  backup: { words: 'the id of a backup, such as 20261120T210000Z-1f3a9c04', fits: isText(isBackupId) },
+  path: { words: 'an absolute path of at most 1000 characters, without ..', fits: isText(isPath) },
+  time: { words: 'a time such as 2026-11-20T21:00:00.000Z', fits: isText(isTime) },
+  text: { words: 'a text of 1 to 1000 characters', fits: isText((text) => !text.includes('\0')) },
+  flag: { words: 'true or false', fits: (value: unknown) => typeof value === 'boolean' },
+} as const;
 
-function isKind(value: unknown, kind: Field): boolean {
-  if (kind === 'flag') return typeof value === 'boolean';
-  if (kind === 'texts') return Array.isArray(value) && value.length > 0 && value.every((item) => isKind(item, 'text'));
-  return typeof value === 'string' && value.length >= 1 && value.length <= 1000;
+function isText(fits: (text: string) => boolean): (value: unknown) => boolean {
+  return (value) => typeof value === 'string' && value.length >= 1 && value.length <= 1000 && fits(value);
+}
+
+function isPath(text: string): boolean {
+  return text.startsWith('/') && !/\p{Cc}/u.test(text) && !text.split('/').includes('..');
+}
+
+function isTime(text: string): boolean {
+  return !Number.isNaN(Date.parse(text)) && new Date(text).toISOString() === text;
 }

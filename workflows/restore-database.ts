@@ -12,9 +12,9 @@ import { searchAttributes } from './search-attributes.ts';
 import { control } from './steps.ts';
 
 const FIELDS = {
-  'backup?': 'text',
-  'file?': 'text',
-  to: 'text',
+  'backup?': 'backup',
+  'file?': 'path',
+  to: 'name',
   'reason?': 'text',
   'ticket?': 'text',
   'requestedBy?': 'text',

@@ -27,7 +27,7 @@ export interface RoutineResult {
 
 /** One night: a child for each environment, under limits in total and for each database server. */
 export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
-  openRun('runRoutine', input, { routine: 'text' }, '{"routine": "nightly"}');
+  openRun('runRoutine', input, { routine: 'name' }, '{"routine": "nightly"}');
   upsertSearchAttributes([{ key: searchAttributes.routine, value: input.routine }]);
   const startedAt = new Date(Date.now()).toISOString();
   const plan = await beforeAll(`Routine ${input.routine}`, () =>

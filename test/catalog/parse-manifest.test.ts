@@ -72,12 +72,45 @@ test('what is not a manifest is refused, with the place', () => {
   }
 });
 
-test('a file of a table cannot point out of its folder', () => {
+test('case 101: a file of a table cannot point out of its folder', () => {
   for (const file of ['../x', '/etc/passwd', 'a/b', '', '.', '-rf', 'a\0b']) {
     const bytes = changed((value) => {
       (value as unknown as { content: { tables: { file: string }[] } }).content.tables[0]!.file = file;
     });
     assert.throws(() => parseManifest(bytes), { code: 'bad-content', message: /content\.tables\.0\.file/ }, file);
+  }
+});
+
+test('case 101: an object that a manifest names lies in its own attempt, whatever somebody wrote into it', () => {
+  const attempt = 'a1-0badcafe';
+  const names = ['../x', '%2e%2e', '..', '.', '', 'x/y', 'x\0', 'x\n', 'é', '\u202ex', 'x y', 'x'.repeat(2000)];
+  const keys = [
+    ...names.map((name) => `${attempt}/${name}`),
+    'database.tar',
+    '/etc/passwd',
+    `../${attempt}/x`,
+    'a2-0badcafe/x',
+  ];
+  for (const key of keys) {
+    const bytes = changed((value) => (value['objects'] = [{ key, sizeBytes: 1, sha256: '0'.repeat(64) }]));
+    assert.throws(() => parseManifest(bytes), { code: 'bad-content', message: /objects\.0\.key/ }, key);
+  }
+  for (const wrong of ['..', 'a/b', '', '%2e', '.a', 'a'.repeat(201)]) {
+    const bytes = changed((value) => {
+      value['attempt'] = wrong;
+      value['objects'] = [{ key: `${wrong}/x`, sizeBytes: 1, sha256: '0'.repeat(64) }];
+    });
+    assert.throws(() => parseManifest(bytes), { code: 'bad-content', message: /attempt/ }, wrong);
+  }
+  for (const [field, value] of [
+    ['backupId', '../../etc'],
+    ['environment', { id: '../x', stage: 's', customer: 'c' }],
+  ] as const) {
+    assert.throws(
+      () => parseManifest(changed((manifest) => (manifest[field] = value))),
+      { code: 'bad-content' },
+      field,
+    );
   }
 });
 

@@ -223,7 +223,7 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
       await one.put('a/b/c', bytesBody(Buffer.from('a new one')));
     });
 
-    test('refuses keys that not every place can hold', async () => {
+    test('case 101: refuses keys that not every place can hold', async () => {
       const wrong = [
         '',
         '/a',
@@ -241,8 +241,22 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
         'a\nb',
         '.a',
         'a/.b',
+        ...[
+          '%2e%2e/a',
+          'a/%2e%2e/b',
+          'a%2fb',
+          'a%00',
+          '..%5ca',
+          'a\u2215b',
+          'a\uff0fb',
+          '\uff0e\uff0e/a',
+          'a\u0301',
+          '\u202ea',
+        ],
+        ...['cofre.json', '~', '$HOME', 'a:b', 'a?b', 'a#b', 'a;b'],
+        ...['a'.repeat(201), `${'a/'.repeat(600)}a`, 'a'.repeat(2000)],
       ];
-      for (const key of [...wrong, 'a'.repeat(201), `${'a/'.repeat(600)}a`]) {
+      for (const key of wrong) {
         await assert.rejects(one.put(key, bytesBody(Buffer.from('x'))), { code: 'invalid-key' }, key);
         await assert.rejects(one.get(key), { code: 'invalid-key' }, key);
         await assert.rejects(one.stat(key), { code: 'invalid-key' }, key);
@@ -251,8 +265,20 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
       await one.put('A-z_0.9=/manifest.json', bytesBody(Buffer.from('x')));
     });
 
-    test('refuses a prefix that could match half a name', async () => {
-      for (const prefix of ['a', 'a/b', '/', '/a/', 'a//', '../', 'a b/']) {
+    test('case 101: refuses a prefix that could match half a name or leave the place', async () => {
+      for (const prefix of [
+        'a',
+        'a/b',
+        '/',
+        '/a/',
+        'a//',
+        '../',
+        'a/../',
+        '%2e%2e/',
+        'a b/',
+        'a\0/',
+        `${'a'.repeat(2000)}/`,
+      ]) {
         await assert.rejects(keys(one, prefix), { code: 'invalid-key' }, prefix);
       }
     });
