@@ -31,6 +31,10 @@ export async function loadAndCompare(
   { signal, report }: Step,
 ): Promise<LoadReport> {
   const startedAt = Date.now();
+  const phases: { phase: string; startedAt: number }[] = [{ phase: 'prepare', startedAt }];
+  const enter = (phase: string): void => {
+    if (phases.at(-1)?.phase !== phase) phases.push({ phase, startedAt: Date.now() });
+  };
   const id = shortId(plan);
   const target = await targetOf(plan);
   const manifest = await manifestOf(catalog, plan);
@@ -62,13 +66,16 @@ export async function loadAndCompare(
       records: spool.records,
       stallMs,
       signal,
-      onProgress: ({ phase, bytes }) =>
+      onProgress: ({ phase, bytes }) => {
+        enter(phase);
         report({
           doing: `load: ${phase}`,
           bytes,
           ...(manifest === null ? {} : { ofBytes: manifest.database.sizeBytes }),
-        }),
+        });
+      },
     });
+    enter('compare');
     report({ doing: 'compare' });
     signal.throwIfAborted();
     const comparison = await compareWithManifest(
@@ -77,6 +84,7 @@ export async function loadAndCompare(
       manifest?.content ?? null,
       manifest?.database ?? null,
     );
+    const endedAt = Date.now();
     return {
       ...replacement,
       rows: comparison.rows,
@@ -85,7 +93,11 @@ export async function loadAndCompare(
         ? 'compared with the manifest: equal'
         : 'counted; there is no manifest to compare with',
       warnings: [...roles.leftOut.map(describeLeftOut), ...warnings],
-      tookMs: Date.now() - startedAt,
+      tookMs: endedAt - startedAt,
+      phases: phases.map((entered, index) => ({
+        phase: entered.phase,
+        tookMs: (phases[index + 1]?.startedAt ?? endedAt) - entered.startedAt,
+      })),
     };
   } catch (error) {
     // Only what this attempt made: a frozen one that wakes up must not take its successor's database away.

@@ -52,6 +52,8 @@ export interface LoadReport {
   readonly compared: string;
   readonly warnings: readonly string[];
   readonly tookMs: number;
+  /** Of it, how long each part took, in order. */
+  readonly phases: readonly { readonly phase: string; readonly tookMs: number }[];
 }
 
 export interface SwapReport {

@@ -1,37 +1,57 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 
 import { startServers } from '../test/start-servers.ts';
 import { projectFolder } from '../tools/project-folder.ts';
-import { toMarkdown, type Comparison } from './comparison.ts';
+import { backup, objects, tables } from './backup.ts';
+import { Bench } from './bench.ts';
+import type { Result } from './contest.ts';
+import { dump } from './dump.ts';
+import { memory } from './memory.ts';
+import { toMarkdown } from './report.ts';
+import { restore } from './restore.ts';
 import { tiny } from './tiny.ts';
 
-/** `npm run bench [-- <name>…]`: each benchmark against its baseline, in turns; writes `.cofre/bench/report.{md,json}`. */
-const BENCHMARKS: Readonly<Record<string, (rounds: number) => Promise<Comparison>>> = { tiny };
-const ROUNDS = 7;
+/**
+ * `npm run bench [-- <name>…] [--rounds N]`: each benchmark against its baseline, in turns, on servers of its own with
+ * their default settings; writes `.cofre/bench/report.{md,json}`.
+ */
+const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<Result[]>>> = {
+  ...{ tiny, tables, objects, dump, backup, restore, memory },
+};
 
-const wanted = process.argv.slice(2);
+const { positionals: wanted, values } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '5' } },
+});
 const unknown = wanted.find((name) => !Object.hasOwn(BENCHMARKS, name));
 if (unknown !== undefined) {
   console.error(`there is no benchmark ${unknown}; there are: ${Object.keys(BENCHMARKS).join(', ')}`);
   process.exit(2);
 }
 const folder = await mkdtemp(join(tmpdir(), 'cofre-bench-'));
-const { servers, running } = await startServers(folder);
+const { servers, running } = await startServers(folder, { fsync: 'on' });
 process.env['COFRE_TEST_SERVERS'] = JSON.stringify(servers);
 try {
-  const comparisons: Comparison[] = [];
+  const [postgres, temporal] = running.map(({ pid }) => pid);
+  const bench = new Bench({
+    folder,
+    rounds: Number(values.rounds),
+    pids: { postgres: postgres ?? 0, temporal: temporal ?? 0 },
+  });
+  const results: Result[] = [];
   for (const [name, benchmark] of Object.entries(BENCHMARKS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const comparison = await benchmark(ROUNDS);
-    comparisons.push(comparison);
-    console.log(toMarkdown(comparison));
+    const found = await benchmark(bench);
+    results.push(...found);
+    console.log(found.map(toMarkdown).join('\n'));
   }
   const reports = join(projectFolder, '.cofre', 'bench');
   await mkdir(reports, { recursive: true });
-  await writeFile(join(reports, 'report.md'), comparisons.map(toMarkdown).join('\n'));
-  await writeFile(join(reports, 'report.json'), JSON.stringify(comparisons, null, 2));
+  await writeFile(join(reports, 'report.md'), results.map(toMarkdown).join('\n'));
+  await writeFile(join(reports, 'report.json'), JSON.stringify(results, null, 2));
   console.log(`written to ${reports}`);
 } finally {
   await Promise.all(running.map((server) => server.stop()));

@@ -1,15 +1,15 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 
-import { Installation } from '../test/acceptance/installation.ts';
-import { testServers } from '../test/servers.ts';
-import { CONTROL_QUEUE } from '../workflows/queues.ts';
-import type { Comparison } from './comparison.ts';
+import type { Bench } from './bench.ts';
+import { hold, type Result } from './contest.ts';
+import { Site } from './site.ts';
 
-const run = promisify(execFile);
+const DATABASE = 'bench_tiny';
+const SCRIPT = `create table t (id int primary key, x text);
+  insert into t select g, md5(g::text) from generate_series(1, 1000) g;`;
+/** A round takes a second, and ranges are wide where everything is waiting. */
+const MORE_ROUNDS = 4;
 
 /** What the workflow does, by hand, one tool after the other: dump, compress, pack, copy durably, hash, decode. */
 const BARE_TOOLS = `
@@ -20,62 +20,27 @@ const BARE_TOOLS = `
   find "$D/check" -name '*.zst' -print0 | xargs -0r zstd -dq --rm && pg_restore -f /dev/null "$D/check"`;
 
 /** A tiny database: what orchestration costs, where there is nothing else to do. */
-export async function tiny(rounds: number): Promise<Comparison> {
-  const installation = await Installation.create([{ id: 'tiny' }]);
+export async function tiny(bench: Bench): Promise<Result[]> {
+  await bench.database(DATABASE, [SCRIPT]);
+  const site = await Site.open(bench, DATABASE);
   try {
-    await installation.createEnvironmentDatabase(
-      'tiny',
-      'CREATE TABLE public.t (id int PRIMARY KEY, x text); INSERT INTO public.t SELECT g, md5(g::text) FROM generate_series(1, 1000) g',
-    );
-    await installation.startWorker();
-    const client = await installation.client();
-    const backup = async (round: number): Promise<number> => {
-      const startedAt = performance.now();
-      const id = `backupDatabase/tiny/${round}`;
-      await client.workflow.execute('backupDatabase', {
-        taskQueue: CONTROL_QUEUE,
-        workflowId: id,
-        args: [{ environment: 'tiny' }],
-      });
-      return performance.now() - startedAt;
+    const bareTools = async (): Promise<undefined> => {
+      const folder = await mkdtemp(join(bench.folder, 'tiny-'));
+      await bench.shell(BARE_TOOLS, DATABASE, { D: folder });
+      await rm(folder, { recursive: true });
     };
-    const comparison: Comparison = {
+    const backup = async (): Promise<undefined> => void (await site.backup());
+    const contest = {
       name: 'tiny',
-      what: 'a tiny database, from start to result',
-      baseline: 'bare tools in sequence',
-      subject: 'backupDatabase',
-      unit: 'ms',
-      baselineMs: [],
-      subjectMs: [],
+      what: 'A tiny database, from start to result',
+      contestants: [
+        { name: 'bare tools, one after the other', run: bareTools, cpu: bench.shellCpu() },
+        { name: 'backupDatabase', run: backup, cpu: site.cpu },
+      ],
     };
-    await backup(-1);
-    for (let round = 0; round < rounds; round += 1) {
-      comparison.baselineMs.push(await bareTools(installation));
-      comparison.subjectMs.push(await backup(round));
-    }
-    await client.connection.close();
-    return comparison;
+    await backup();
+    return [await hold(contest, bench.rounds * MORE_ROUNDS)];
   } finally {
-    await installation.remove();
+    await site.close();
   }
-}
-
-async function bareTools(installation: Installation): Promise<number> {
-  const { postgres } = testServers();
-  const folder = await mkdtemp(join(tmpdir(), 'cofre-bench-'));
-  const startedAt = performance.now();
-  await run('bash', ['-euo', 'pipefail', '-c', BARE_TOOLS], {
-    env: {
-      ...process.env,
-      D: folder,
-      PGDATABASE: installation.database('tiny'),
-      PGHOST: postgres.host,
-      PGPORT: String(postgres.port),
-      PGUSER: postgres.user,
-      PGPASSWORD: postgres.password,
-    },
-  });
-  const tookMs = performance.now() - startedAt;
-  await rm(folder, { recursive: true });
-  return tookMs;
 }

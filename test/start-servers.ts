@@ -10,7 +10,10 @@ import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { TestServers } from './servers.ts';
 
 /** One PostgreSQL cluster and one Temporal development server in `folder`; when one fails, none is left running. */
-export async function startServers(folder: string): Promise<{ servers: TestServers; running: RunningServer[] }> {
+export async function startServers(
+  folder: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<{ servers: TestServers; running: RunningServer[] }> {
   const password = randomBytes(16).toString('hex');
   const [postgresPort, temporalPort, uiPort] = [await freePort(), await freePort(), await freePort()];
   const starts = await Promise.allSettled([
@@ -19,7 +22,7 @@ export async function startServers(folder: string): Promise<{ servers: TestServe
       folder: join(folder, 'postgres'),
       port: postgresPort,
       password,
-      settings: { fsync: 'off', max_connections: '200', max_prepared_transactions: '5' },
+      settings: { fsync: 'off', max_connections: '200', max_prepared_transactions: '5', ...settings },
     }),
     startTemporal({
       folder: join(folder, 'temporal'),

@@ -31,6 +31,8 @@ export interface RestoreResult {
   readonly dataFrom: string | null;
   readonly rows: number;
   readonly tookMs: number;
+  /** Of the load, how long each part took, in order. */
+  readonly phases: LoadReport['phases'];
   /** The replaced database, closed and under another name; it is removed after `keptFor` (`24h`). */
   readonly oldDatabase: { readonly name: string; readonly keptFor: string } | null;
   readonly warnings: readonly string[];
@@ -225,6 +227,7 @@ async function finish(
     dataFrom: plan.source.type === 'backup' ? plan.source.snapshotAt : null,
     rows: loaded.rows,
     tookMs: Date.now() - startedAt,
+    phases: loaded.phases,
     oldDatabase: oldDatabase === null ? null : { name: oldDatabase.name, keptFor: plan.keepOldDatabaseFor },
     warnings: [...new Set([...progress.checked.warnings, ...loaded.warnings])].concat(progress.tooLate ?? []),
   };

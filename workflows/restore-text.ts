@@ -47,8 +47,9 @@ export function describeRestore(progress: RestoreProgress): Page {
   ];
   if (fetched !== undefined) facts.push(['fetched', `${bytesInWords(fetched.bytes)} from ${fetched.from}`]);
   if (loaded !== undefined) {
-    const { rows, tables, tookMs, compared } = loaded;
+    const { rows, tables, tookMs, phases, compared } = loaded;
     facts.push(['loaded', `${rows} rows in ${tables} tables, in ${durationInWords(tookMs)}; ${compared}`]);
+    facts.push(['took', phases.map((part) => `${part.phase} ${durationInWords(part.tookMs)}`).join(', ')]);
   }
   const { loaded: { warnings = [] } = {}, tooLate } = progress;
   const notes = warnings.filter((warning) => !checked.warnings.includes(warning)).concat(tooLate ?? []);

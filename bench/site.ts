@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+
+import type { Client } from '@temporalio/client';
+
+import { Installation, type TestEnvironment } from '../test/acceptance/installation.ts';
+import type { BackupResult } from '../workflows/backup-database.ts';
+import { CONTROL_QUEUE } from '../workflows/queues.ts';
+import type { RestoreResult } from '../workflows/restore-into.ts';
+import type { Bench } from './bench.ts';
+import type { Contestant } from './contest.ts';
+
+/** An installation whose one environment has a database of the benchmarks, with a worker that runs. */
+export class Site {
+  readonly #installation: Installation;
+  readonly #client: Client;
+  readonly workerPid: number;
+  readonly cpu: Contestant['cpu'];
+
+  private constructor(bench: Bench, installation: Installation, client: Client, workerPid: number) {
+    this.#installation = installation;
+    this.#client = client;
+    this.workerPid = workerPid;
+    this.cpu = bench.workerCpu(workerPid);
+  }
+
+  static async open(bench: Bench, database: string, pipeline: TestEnvironment['pipeline'] = 'staged'): Promise<Site> {
+    const installation = await Installation.create([{ id: 'site', pipeline }], {}, (config) => {
+      const { site } = config['environments'] as { site: { database: { name: string } } };
+      site.database.name = database;
+    });
+    // Who owns what it has; a restore gives everything to this role.
+    await bench.sql(`create role "${installation.owner('site')}" login`);
+    const worker = await installation.startWorker();
+    return new Site(bench, installation, await installation.client(), worker.pid ?? 0);
+  }
+
+  get spool(): string {
+    return this.#installation.spool;
+  }
+
+  /** Runs `backupDatabase` to its end; gives its result. */
+  async backup(): Promise<BackupResult> {
+    return await this.#run('backupDatabase', { environment: 'site' });
+  }
+
+  async restore(backupId: string): Promise<RestoreResult> {
+    return await this.#run('restoreDatabase', { backup: backupId, to: 'site' });
+  }
+
+  async close(): Promise<void> {
+    await this.#client.connection.close();
+    await this.#installation.remove();
+  }
+
+  async #run<T>(workflow: string, input: object): Promise<T> {
+    return await this.#client.workflow.execute<(input: object) => Promise<T>>(workflow, {
+      taskQueue: CONTROL_QUEUE,
+      workflowId: `${workflow}/site/${randomUUID()}`,
+      args: [input],
+    });
+  }
+}
