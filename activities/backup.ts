@@ -92,7 +92,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     /** Finds, before anything is written, what would stop the dump later: access, versions, identity, room, destinations. */
     async checkBackup({ plan }: { plan: BackupPlan }): Promise<{ estimatedRawBytes: number }> {
       return await asStep(async () => {
-        const report = await checkSource(await sourceOf(plan), findClients);
+        const report = await checkSource(await sourceOf(plan), { find: findClients });
         await requireSameServer(catalog, plan, report.server);
         const rawBytes = plan.lastSizes === null ? report.estimatedRawBytes : plan.lastSizes.rawBytes;
         // A run that comes back to this host has its dump here already, or the rest of one that holds the room for the next.

@@ -43,6 +43,8 @@ export interface ServerFacts {
   /** `server_version_num`, such as 150020. */
   readonly versionNumber: number;
   readonly inRecovery: boolean;
+  /** Of a standby: how much older than its clock its data were. `snapshotAt` takes it into account. */
+  readonly lagMs?: number;
 }
 
 /** What a restore needs that a dump does not carry. */

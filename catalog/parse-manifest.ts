@@ -25,6 +25,7 @@ const server = z.strictObject({
   version: word,
   versionNumber: count,
   inRecovery: z.boolean(),
+  lagMs: count.exactOptional(),
 });
 
 const database = z.strictObject({

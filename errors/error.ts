@@ -29,6 +29,7 @@ const RETRYABLE = {
   'server-denied': false,
   'database-missing': false,
   'database-locked': true,
+  'standby-behind': false,
   // destinations
   'not-found': false,
   'already-exists': false,

@@ -173,7 +173,10 @@ export function sqlStateOf(error: unknown): string | undefined {
   return code !== undefined && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
-/** Whether the server is well and said no: an SQLSTATE, but for lost connections, full resources, ends and its own failures. */
+/**
+ * Whether the server is well and said no: an SQLSTATE, but for lost connections, conflicts with others (a standby's with its
+ * replication, too), full resources, ends and its own failures.
+ */
 function isStatementFailure(state: string | undefined): boolean {
-  return state !== undefined && !/^(08|53|57|58|XX)/.test(state);
+  return state !== undefined && !/^(08|40|53|57|58|XX)/.test(state);
 }

@@ -90,9 +90,11 @@ export class FaultProxy {
       from.on('data', (chunk: Buffer) => this.#pass(chunk, from, to));
       from.on('end', () => to.end());
       from.on('error', () => to.destroy());
-      from.on('close', () => {
+      from.on('close', (broken: boolean) => {
         this.#pairs.delete(pair);
-        to.destroy();
+        // What one said before it went still reaches the other.
+        if (broken) to.destroy();
+        else to.destroySoon();
       });
     }
     if (this.#stalled) this.stall();

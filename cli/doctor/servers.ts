@@ -86,7 +86,7 @@ async function examineSource(
   const area = `environment ${id}`;
   return await examine(area, async () => {
     try {
-      const report = await checkSource(await targetOf(server, server.backup, database), findClients);
+      const report = await checkSource(await targetOf(server, server.backup, database), { find: findClients });
       const found = ok(
         area,
         `${server.backup.user} may read all of ${database}, about ${bytesInWords(report.estimatedRawBytes)} of raw data`,

@@ -4,8 +4,10 @@ import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
 import { findClients, type Clients, type FindClients } from './clients.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { IS_DUMPED } from './dumped.ts';
 import { estimateRawBytes } from './estimate.ts';
 import { readServerFacts } from './facts.ts';
+import { standbyLag, standbyWarning } from './standby.ts';
 import { hiddenMappings } from './user-mappings.ts';
 
 /** What is known about a source before its dump. */
@@ -26,9 +28,12 @@ const NAMED_PROBLEMS = 20;
  * Proves, before a dump starts, that this host has the right tools and that the login may read everything.
  * @throws CofreError `server-denied` naming what cannot be read, with the SQL that mends it; `tool-version`,
  * `tool-missing`, `database-missing`, `server-unavailable`, `bad-config` (a connection pooler is in front), `refused`
- * (names that are not UTF-8).
+ * (names that are not UTF-8), `standby-behind` (by more than `maxLagMs`; an hour unless told).
  */
-export async function checkSource(target: PostgresTarget, find: FindClients = findClients): Promise<SourceReport> {
+export async function checkSource(
+  target: PostgresTarget,
+  { find = findClients, maxLagMs }: { readonly find?: FindClients; readonly maxLagMs?: number } = {},
+): Promise<SourceReport> {
   return withClient(target, async (client) => {
     const server = await readServerFacts(client);
     const tools = await find(server.versionNumber);
@@ -47,7 +52,7 @@ export async function checkSource(target: PostgresTarget, find: FindClients = fi
     if (!facts.superuser) await refuseUnreadable(client, target, server.versionNumber);
 
     const warnings: string[] = [];
-    if (server.inRecovery) warnings.push('the server is a standby: unlogged tables are dumped without their rows');
+    if (server.inRecovery) warnings.push(standbyWarning(await standbyLag(client, target, maxLagMs)));
     if (Number(facts.subscriptions) > 0 && !facts.superuser) {
       warnings.push(`${facts.subscriptions} subscription(s) are left out, because only a superuser may read them`);
     }
@@ -61,7 +66,6 @@ type Kind = 'schema' | 'relation' | 'rows' | 'largeObject';
 
 /**
  * What a dump reads and this login may not: schemas, tables, sequences, rows behind row-level security, large objects.
- * An extension's own tables count only where the extension has their rows dumped.
  */
 function unreadable(versionNumber: number): string {
   const mayReadLargeObject =
@@ -72,9 +76,7 @@ function unreadable(versionNumber: number): string {
   return `
     with dumped as (
       select c.oid, c.relnamespace, c.relname, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.relkind in ('r', 'p', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-        and (c.oid in (select unnest(extconfig) from pg_extension) or not exists (select 1 from pg_depend e
-          where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'))
+      where c.relkind in ('r', 'p', 'S') and ${IS_DUMPED}
     )
     select 'schema' as kind, format('schema %I', n.nspname) as name from pg_namespace n
       where n.oid in (select relnamespace from dumped) and not has_schema_privilege(n.oid, 'USAGE')

@@ -29,6 +29,17 @@ export function toDumpError(error: unknown, target: PostgresTarget): unknown {
   if (says(/password authentication failed|no pg_hba\.conf entry/)) {
     return new CofreError('server-denied', `the server refused the login ${target.user}: ${said}`, { cause: error });
   }
+  // Before lost connections: the standby cancels the statement or ends the session, whichever holds its replay up.
+  if (says(/conflict with recovery|conflito com (a )?recuperação/)) {
+    return new CofreError(
+      'server-unavailable',
+      `the standby ${where} cancelled the dump, which held up its replication: ${said}`,
+      {
+        cause: error,
+        hint: 'on the standby: hot_standby_feedback = on, or a longer max_standby_streaming_delay; or back up the primary',
+      },
+    );
+  }
   // Before the locks: a connection can break while it waits for one.
   if (
     says(

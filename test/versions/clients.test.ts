@@ -46,7 +46,7 @@ describe('the clients of a host, for a PostgreSQL 16 server', () => {
 
   test('case 6: older ones are refused before the dump, naming both versions and what to install', async () => {
     usePath();
-    await assert.rejects(checkSource(server.superuser, clientFinder({ unfixed: 'warn' })), {
+    await assert.rejects(checkSource(server.superuser, { find: clientFinder({ unfixed: 'warn' }) }), {
       code: 'tool-version',
       message: /the server is PostgreSQL 16, and this host has only pg_dump .*15\.\d+, which is too old/,
       hint: /install the package postgresql-client-16 on this host, or .* PATH/,
@@ -55,7 +55,7 @@ describe('the clients of a host, for a PostgreSQL 16 server', () => {
 
   test('case 7: newer ones are refused before the dump, naming both versions and what to install', async () => {
     usePath(clientsFolder(18));
-    await assert.rejects(checkSource(server.superuser, clientFinder({ unfixed: 'warn' })), {
+    await assert.rejects(checkSource(server.superuser, { find: clientFinder({ unfixed: 'warn' }) }), {
       code: 'tool-version',
       message: /the server is PostgreSQL 16, .*18\.4, which is too new: it writes what that server cannot take back/,
       hint: /postgresql-client-16/,

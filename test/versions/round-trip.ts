@@ -74,7 +74,7 @@ export async function backUp(
   folder: string,
 ): Promise<VersionBackup> {
   const find = clientsFor(major);
-  const { tools } = await checkSource(source, find);
+  const { tools } = await checkSource(source, { find: find });
   const request = { directory: join(folder, newId()), jobs: 2, scratch: join(folder, 'scratch'), stallMs: 60_000 };
   await mkdir(request.directory);
   const { content, database, server } = await dumpDatabase({ ...request, target: source, clients: tools, pipeline });
