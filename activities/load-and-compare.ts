@@ -15,7 +15,7 @@ import { createRestoreLogin, describeLeftOut, ensureRoles } from '../sources/pos
 import { planEntries, type RestorePlan as EntryPlan } from '../sources/postgres/table-of-contents.ts';
 import type { HostDependencies } from './backup.ts';
 import type { RestorePlan } from './plans.ts';
-import { extensionsOf, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
+import { extensionsOf, madeBy, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
 import type { FetchedArchive, LoadReport } from './reports.ts';
 import { readIfThere, type Spool } from './spool.ts';
 import type { Step } from './step.ts';
@@ -39,9 +39,12 @@ export async function loadAndCompare(
   const target = await targetOf(plan);
   const manifest = await manifestOf(catalog, plan);
   const server = await withClient(target.admin, readServerFacts);
-  const { pgRestore } = await findClients(server.versionNumber, manifest?.tools['pg_dump']);
+  const { versionNumber } = server;
   await mkdir(spool.scratch, { recursive: true, mode: 0o700 });
   const archive = await archiveOf(spool, plan, attempt);
+  const wasMadeBy =
+    plan.source.type === 'file' ? await madeBy(archive.path, versionNumber) : manifest?.tools['pg_dump'];
+  const { pgRestore } = await findClients(versionNumber, wasMadeBy);
   const contents = await readContents({ plan, manifest, archive, pgRestore, scratch: spool.scratch, signal, target });
   const roles = await ensureRoles(target, manifest?.database ?? null);
   const login = await createRestoreLogin(target.admin, id);

@@ -2,7 +2,7 @@ import { getBackup } from '../catalog/backup-list.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { startRestore } from '../catalog/restores.ts';
-import { latestVerifiedBackup } from '../catalog/verified-backup.ts';
+import { latestVerifiedBackup, passedOver } from '../catalog/verified-backup.ts';
 import { durationMs } from '../config/duration.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
@@ -36,7 +36,7 @@ export async function resolveRestore(catalog: Catalog, request: RestoreRequest):
   if (request.file !== undefined) return planFor(applied, target, request, { type: 'file', path: request.file });
   const backup = await getBackup(catalog, request.backup ?? '');
   if (backup.environment !== target.id) throw otherEnvironment(backup.environment, target.id);
-  const source = await backupSource(catalog, applied.config, backup.id, []);
+  const source = await backupSource(catalog, applied.config, backup.id);
   return planFor(applied, target, request, source);
 }
 
@@ -55,9 +55,9 @@ export async function resolveEnsure(
       refusal: refusalOf(otherEnvironment(target.environment.productionOf ?? 'production', target.id)),
     };
   }
-  const { backup, passedOver } = await latestVerifiedBackup(catalog, target.id);
+  const backup = await latestVerifiedBackup(catalog, target.id);
   if (backup === undefined) return { plan, choice: null, refusal: null };
-  const choice = await backupSource(catalog, applied.config, backup.id, passedOver);
+  const choice = await backupSource(catalog, applied.config, backup.id);
   return { plan, choice, refusal: refusalForAge(target, choice) };
 }
 
@@ -116,7 +116,6 @@ async function backupSource(
   catalog: Catalog,
   config: AppliedConfig,
   backupId: string,
-  passedOver: readonly { backupId: string; why: string }[],
 ): Promise<Extract<RestoreSource, { type: 'backup' }>> {
   const backup = await getBackup(catalog, backupId);
   const verified = backup.copies.filter((copy) => copy.state === 'verified');
@@ -140,7 +139,7 @@ async function backupSource(
     rawBytes: manifest.content.rawBytes,
     sizeBytes: manifest.objects.reduce((sum, object) => sum + object.sizeBytes, 0),
     copies,
-    passedOver,
+    passedOver: await passedOver(catalog, backup),
   };
 }
 

@@ -5,6 +5,7 @@ import { acceptServer, recordedServer, recordServer } from '../catalog/servers.t
 import { resolveSecret } from '../config/secret.ts';
 import { CofreError } from '../errors/error.ts';
 import type { TargetReport } from '../sources/postgres/check-target.ts';
+import { readDumpHead, requireRestorable } from '../sources/postgres/dump-head.ts';
 import { archiveSpaceBytes, type ArchiveFormat } from '../sources/postgres/open-archive.ts';
 import type { ExtensionWanted, RestoreTarget } from '../sources/postgres/restore-target.ts';
 import { findDumpFile } from './dump-file.ts';
@@ -43,6 +44,16 @@ export async function manifestOf(catalog: Catalog, plan: RestorePlan): Promise<M
 
 export function formatOf(plan: RestorePlan): ArchiveFormat {
   return plan.source.type === 'backup' ? plan.source.pipeline : 'legacy';
+}
+
+/**
+ * The version of the pg_dump that wrote a dump without a manifest, as far as it says so.
+ * @throws CofreError `not-found`, `bad-content` or `tool-version` for one that cannot be restored to this server.
+ */
+export async function madeBy(path: string, serverVersionNumber: number): Promise<string | undefined> {
+  const head = await readDumpHead(path);
+  requireRestorable(path, head, serverVersionNumber);
+  return head.dumpVersion ?? undefined;
 }
 
 /** The extensions that are known before the archive is open. */

@@ -3,11 +3,13 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { recordCopy } from '../catalog/backups.ts';
+import type { Manifest, ServerFacts } from '../catalog/manifest.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { CofreError } from '../errors/error.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
 import { withClient } from '../postgres/connect.ts';
 import { checkTarget } from '../sources/postgres/check-target.ts';
+import type { Clients } from '../sources/postgres/clients.ts';
 import { discardLoad } from '../sources/postgres/create-database.ts';
 import { dropDatabase } from '../sources/postgres/drop-database.ts';
 import { openArchive } from '../sources/postgres/open-archive.ts';
@@ -22,6 +24,7 @@ import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck, SwapReport 
 import {
   extensionsOf,
   formatOf,
+  madeBy,
   manifestOf,
   neededSpoolBytes,
   rememberServer,
@@ -45,6 +48,12 @@ export function createRestoreActivities(dependencies: HostDependencies) {
     };
   }
 
+  async function clientsFor(plan: RestorePlan, manifest: Manifest | null, server: ServerFacts): Promise<Clients> {
+    if (plan.source.type !== 'file') return await findClients(server.versionNumber, manifest?.tools['pg_dump']);
+    const { path } = await findDumpFile(dependencies, plan.source.path);
+    return await findClients(server.versionNumber, await madeBy(path, server.versionNumber));
+  }
+
   return {
     /** Finds, changing nothing, what a restore will meet on the server and, unless it is fetched already, in the spool. */
     async checkRestore({ plan, fetched }: { plan: RestorePlan; fetched?: boolean }): Promise<RestoreCheck> {
@@ -56,7 +65,8 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           extensions: extensionsOf(plan, manifest),
         });
         const { newServer } = await requireKnownServer(catalog, plan, report);
-        const { warning } = await findClients(report.server.versionNumber, manifest?.tools['pg_dump']);
+        // The load looks again at what was fetched; a dump by path may be gone or another one by then.
+        const { warning } = fetched === true ? { warning: null } : await clientsFor(plan, manifest, report.server);
         if (fetched !== true && (await finishedFetch(spool, plan)) === undefined)
           await spool.requireRoom(await neededSpoolBytes(dependencies, plan), `the restore of ${plan.environment.id}`);
         return {

@@ -15,30 +15,47 @@ export interface PassedOver {
 
 /**
  * The environment's newest backup with at least one verified copy, anomalous ones not left out; `before` (ISO 8601)
- * asks for data taken before that time. Says which newer backups (at most 20) were passed over, and why.
+ * asks for data taken before that time. undefined: there is none.
  */
 export async function latestVerifiedBackup(
   catalog: Catalog,
   environment: string,
   { before }: { before?: string | undefined } = {},
-): Promise<{ backup: BackupDetail | undefined; passedOver: PassedOver[] }> {
+): Promise<BackupDetail | undefined> {
   const [found] = await catalog.query<{ id: string }>(
     `SELECT b.id FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
      WHERE ${VERIFIED} AND ($2::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $2)
      ORDER BY b.id DESC LIMIT 1`,
     [environment, before ?? null],
   );
-  const newer = await catalog.query<{ id: string; state: BackupState; error_message: string | null }>(
-    `SELECT b.id, b.state, b.error_message FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
-     WHERE b.environment = $1 AND b.kind = 'database' AND b.id > $2
-       AND ($3::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $3)
-     ORDER BY b.id DESC LIMIT ${PASSED_OVER_SHOWN}`,
-    [environment, found?.id ?? '', before ?? null],
+  return found === undefined ? undefined : await getBackup(catalog, found.id);
+}
+
+/**
+ * Which backups are newer than the one that is restored, and why they are not taken: at most 20 that cannot be, and the
+ * newest of those that could be.
+ */
+export async function passedOver(
+  catalog: Catalog,
+  { id, environment }: { id: string; environment: string },
+): Promise<PassedOver[]> {
+  const newer = await catalog.query<NewerRow>(
+    `SELECT b.id, b.state, b.error_message AS error, ${VERIFIED} AS verified, (SELECT string_agg(c.destination || ' ' || c.state
+         || coalesce(': ' || c.error_message, ''), ', ' ORDER BY c.destination) FROM cofre.copies c WHERE c.backup_id = b.id) AS copies
+     FROM cofre.backups b WHERE b.environment = $1 AND b.kind = 'database' AND b.id > $2 ORDER BY b.id DESC`,
+    [environment, id],
   );
-  return {
-    backup: found === undefined ? undefined : await getBackup(catalog, found.id),
-    passedOver: newer.map(({ id, state, error_message }) => ({ backupId: id, why: whyNot(state, error_message) })),
-  };
+  const better = newer.find(({ verified }) => verified);
+  const shown = [...(better === undefined ? [] : [better]), ...newer.filter(({ verified }) => !verified)];
+  return shown.slice(0, PASSED_OVER_SHOWN).map((row) => ({ backupId: row.id, why: whyNot(row) }));
+}
+
+interface NewerRow {
+  readonly id: string;
+  readonly state: BackupState;
+  readonly error: string | null;
+  readonly verified: boolean;
+  readonly copies: string | null;
 }
 
 /** Sizes of the newest verified backup, to plan room for the next; null if there is none. */
@@ -55,7 +72,8 @@ export async function lastSizes(
   return row ?? null;
 }
 
-function whyNot(state: BackupState, error: string | null): string {
+function whyNot({ state, error, verified, copies }: NewerRow): string {
+  if (verified) return 'newer and verified, but another one was asked for';
   switch (state) {
     case 'running':
       return 'still running';
@@ -63,7 +81,7 @@ function whyNot(state: BackupState, error: string | null): string {
       return error === null ? 'failed' : `failed: ${error}`;
     case 'complete':
     case 'incomplete':
-      return 'no copy of it is verified any more';
+      return `no copy of it is verified: ${copies ?? 'there is none'}`;
     case 'deleting':
     case 'deleted':
       return state;

@@ -6,8 +6,6 @@ import { CofreError } from '../errors/error.ts';
 export interface ChosenBackup {
   readonly id: string;
   readonly environment: string;
-  /** Newer ones that were not taken, and why. */
-  readonly passedOver: readonly { readonly backupId: string; readonly why: string }[];
 }
 
 /** The backup that `--backup`, `--before` or `--latest` means. @throws CofreError `no-backup`, `not-known`, `bad-input`. */
@@ -18,7 +16,7 @@ export async function chooseBackup(
 ): Promise<ChosenBackup> {
   if (id !== undefined) {
     const { environment } = await getBackup(catalog, id);
-    if (from === undefined || from === environment) return { id, environment, passedOver: [] };
+    if (from === undefined || from === environment) return { id, environment };
     throw new CofreError('bad-input', `the backup ${id} is of ${environment}, not of ${from}`, {
       hint: `cofre backups ${from} lists its backups`,
     });
@@ -28,8 +26,8 @@ export async function chooseBackup(
       hint: 'cofre backups lists them',
     });
   const time = before === undefined ? undefined : timeOf(before);
-  const { backup, passedOver } = await latestVerifiedBackup(catalog, from, { before: time });
-  if (backup !== undefined) return { id: backup.id, environment: from, passedOver };
+  const backup = await latestVerifiedBackup(catalog, from, { before: time });
+  if (backup !== undefined) return { id: backup.id, environment: from };
   const when = time === undefined ? '' : ` from before ${time}`;
   throw new CofreError('no-backup', `there is no verified backup of ${from}${when}`, {
     hint: `cofre backups ${from} lists what there is; cofre backup ${from} makes one`,

@@ -9,7 +9,7 @@ import { CofreError } from '../errors/error.ts';
 import type { RestoreInput } from '../workflows/inputs.ts';
 import type { RestorePreview } from '../workflows/restore-database.ts';
 import { askWhatToRestore } from './ask-restore.ts';
-import { chooseBackup, type ChosenBackup } from './choose-backup.ts';
+import { chooseBackup } from './choose-backup.ts';
 import { requireKnown } from './environment.ts';
 import { EXIT } from './exit.ts';
 import { followRun } from './follow.ts';
@@ -43,7 +43,7 @@ export async function restore(options: GlobalOptions, asked: RestoreOptions): Pr
       ...(wanted.ticket === undefined ? {} : { ticket: wanted.ticket }),
       requestedBy: `${userInfo().username}@${hostname()}`,
     };
-    await planAndRestore(await session.client(), options, input, backup?.passedOver ?? []);
+    await planAndRestore(await session.client(), options, input);
   } finally {
     await session.close();
   }
@@ -65,12 +65,7 @@ function badInput(message: string, hint: string): CofreError {
   return new CofreError('bad-input', message, { hint });
 }
 
-async function planAndRestore(
-  client: Client,
-  options: GlobalOptions,
-  input: RestoreInput,
-  passedOver: ChosenBackup['passedOver'],
-): Promise<void> {
+async function planAndRestore(client: Client, options: GlobalOptions, input: RestoreInput): Promise<void> {
   const subject = input.to;
   const planning = await startRun(client, {
     workflow: 'planRestore',
@@ -85,7 +80,7 @@ async function planAndRestore(
   }
   const preview = planned.result as RestorePreview;
   // A plan is shown even with --quiet: nobody restores what they have not seen.
-  process.stderr.write(`${planInWords(preview, passedOver)}\n`);
+  process.stderr.write(`${planInWords(preview)}\n`);
   if (!(await isWanted(options, preview))) {
     say(options, 'nothing was done');
     process.exitCode = EXIT.refused;
@@ -100,12 +95,8 @@ async function planAndRestore(
   });
 }
 
-function planInWords({ rows, host }: RestorePreview, passedOver: ChosenBackup['passedOver']): string {
-  const lines = [
-    ...rows,
-    ...passedOver.map(({ backupId, why }) => ['passed over', `${backupId}: ${why}`] as const),
-    ['host', host] as const,
-  ];
+function planInWords({ rows, host }: RestorePreview): string {
+  const lines = [...rows, ['host', host] as const];
   return `the plan:\n${table(lines.map(([name, value]) => [`  ${name}`, value]))}`;
 }
 

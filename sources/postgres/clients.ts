@@ -32,7 +32,7 @@ const OLDEST_SERVER = 12;
 const FIXED_MINOR: Readonly<Record<number, number>> = { 14: 25, 15: 20, 16: 16, 17: 12, 18: 7 };
 const OLDEST_FIXED_MAJOR = 14;
 /** From 17 on pg_restore begins with a setting, transaction_timeout, that older servers refuse. */
-const NEWEST_FOR_OLD_SERVERS = 16;
+export const NEWEST_FOR_OLD_SERVERS = 16;
 
 const DEBIAN_FOLDER = '/usr/lib/postgresql';
 

@@ -10,6 +10,7 @@ import {
   type Tool,
   type ToolContext,
 } from '../../processes/tool.ts';
+import { readDumpHead } from './dump-head.ts';
 
 /** staged and streamed are Cofre's own; legacy is what the old jobs wrote. */
 export type ArchiveFormat = 'staged' | 'streamed' | 'legacy';
@@ -154,39 +155,21 @@ function toBatches(files: readonly { name: string; sizeBytes: number }[]): strin
 /** A custom-format dump, in whatever it is wrapped: told by its first bytes, not by its name. */
 async function openFile(request: OpenRequest): Promise<OpenArchive> {
   const archive: OpenArchive = { path: join(request.directory, 'database.dump'), format: 'custom' };
+  const { kind, unpacker } = await readDumpHead(request.file);
+  if (kind !== 'archive') throw new CofreError('bad-content', `${request.file} is no archive that pg_restore reads`);
+  if (unpacker === null) return { ...archive, path: request.file };
   const source = await open(request.file);
+  const target = await open(`${archive.path}.part`, 'wx', 0o600);
   try {
-    if (!(await source.stat()).isFile()) throw notAnArchive(request.file);
-    const { buffer } = await source.read(Buffer.alloc(5), 0, 5, 0);
-    if (buffer.toString('latin1') === 'PGDMP') return { ...archive, path: request.file };
-    const unpacker = { '1f8b': 'gzip', '28b5': 'zstd' }[buffer.toString('hex', 0, 2)];
-    if (unpacker === undefined) throw notAnArchive(request.file);
-    const target = await open(`${archive.path}.part`, 'wx+', 0o600);
-    try {
-      // Its exit code decides: only at the end of the stream does it know whether all of it was good.
-      const tool: Tool = { name: unpacker, path: unpacker, args: ['-dc', '-q'] };
-      // Read from the start: the five bytes above were read at a position of their own.
-      await startTool(tool, { stdin: source.fd, stdout: target.fd }, request).done;
-      const { buffer: head } = await target.read(Buffer.alloc(5), 0, 5, 0);
-      if (head.toString('latin1') !== 'PGDMP') throw notAnArchive(request.file);
-    } finally {
-      await target.close();
-    }
+    // Its exit code decides: only at the end of the stream does it know whether all of it was good.
+    const tool: Tool = { name: unpacker, path: unpacker, args: ['-dc', '-q'] };
+    await startTool(tool, { stdin: source.fd, stdout: target.fd }, request).done;
   } finally {
+    await target.close();
     await source.close();
   }
   await rename(`${archive.path}.part`, archive.path);
   return archive;
-}
-
-function notAnArchive(file: string): CofreError {
-  return new CofreError(
-    'bad-content',
-    `${file} is not a custom-format dump of PostgreSQL (pg_dump -Fc), plain or in gzip or zstd`,
-    {
-      hint: 'a dump in SQL text is restored with psql, by hand: nothing in it says whether it is whole',
-    },
-  );
 }
 
 async function isFull(directory: string): Promise<boolean> {

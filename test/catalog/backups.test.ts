@@ -6,7 +6,7 @@ import { getBackup, listBackups } from '../../catalog/backup-list.ts';
 import { backupStates, finishBackup, recordCopy, recordDump, startBackup } from '../../catalog/backups.ts';
 import { getManifest, storeManifest } from '../../catalog/manifests.ts';
 import { manifestBytes } from '../../catalog/parse-manifest.ts';
-import { lastSizes, latestVerifiedBackup } from '../../catalog/verified-backup.ts';
+import { lastSizes, latestVerifiedBackup, passedOver } from '../../catalog/verified-backup.ts';
 import { freshCatalog, type FreshCatalog } from './fresh-catalog.ts';
 import { sampleManifest } from './sample-manifest.ts';
 
@@ -236,25 +236,26 @@ test('the latest verified backup is found, and the newer ones that were passed o
   const open = await running('latest');
   await verified('elsewhere');
 
-  const { backup, passedOver } = await latestVerifiedBackup(fresh.catalog, 'latest');
+  const backup = await latestVerifiedBackup(fresh.catalog, 'latest');
   assert.equal(backup?.id, best);
-  assert.deepEqual(passedOver, [
+  assert.deepEqual(await passedOver(fresh.catalog, backup), [
     { backupId: open, why: 'still running' },
     { backupId: failed, why: 'failed: no room' },
-    { backupId: lost, why: 'no copy of it is verified any more' },
+    { backupId: lost, why: 'no copy of it is verified: volume suspect' },
   ]);
   assert.deepEqual(await lastSizes(fresh.catalog, 'latest'), { rawBytes: 600, sizeBytes: 60 });
 
   const earlier = await latestVerifiedBackup(fresh.catalog, 'latest', { before: backup?.startedAt });
-  assert.equal(earlier.backup?.id, older);
-  assert.deepEqual(earlier.passedOver, []);
+  assert.equal(earlier?.id, older);
+  assert.deepEqual((await passedOver(fresh.catalog, earlier))[0], {
+    backupId: best,
+    why: 'newer and verified, but another one was asked for',
+  });
 });
 
 test('an environment without a verified backup has none', async () => {
   await dumped('bare');
-  const { backup, passedOver } = await latestVerifiedBackup(fresh.catalog, 'bare');
-  assert.equal(backup, undefined);
-  assert.equal(passedOver.length, 1);
+  assert.equal(await latestVerifiedBackup(fresh.catalog, 'bare'), undefined);
   assert.equal(await lastSizes(fresh.catalog, 'bare'), null);
 });
 

@@ -63,7 +63,7 @@ for (const [from, to] of WAYS) {
     }
 
     if (from === 17) {
-      test('is refused by an older server, naming both', async (t) => {
+      test('case 88: a backup is refused by an older server, naming both', async (t) => {
         const older = await startVersion(16);
         t.after(() => older.stop());
         await assert.rejects(checkTarget(targetOn(older), { ...backup, extensions: backup.facts.extensions }), {
