@@ -86,6 +86,7 @@ export async function loadAndCompare(
       replacement,
       manifest?.content ?? null,
       manifest?.database ?? null,
+      plan.jobs,
     );
     const endedAt = Date.now();
     return {

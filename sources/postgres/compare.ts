@@ -2,6 +2,7 @@ import type pg from 'pg';
 
 import type { DatabaseFacts, DumpContent, Inventory } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
+import { inTurns } from './in-turns.ts';
 import { countRows, readInventory } from './inventory.ts';
 import { withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
 
@@ -16,8 +17,8 @@ export interface Comparison {
 const NAMED = 20;
 
 /**
- * Compares a restored database with what its backup says it holds: the rows of every table, the number of every kind
- * of object, the extensions. Without a manifest (`content` null) it only counts.
+ * Compares a restored database with what its backup says it holds: the rows of every table, counted by `sessions` at
+ * once, the number of every kind of object, the extensions. Without a manifest (`content` null) it only counts.
  * @throws CofreError `comparison-failed` naming every difference.
  */
 export async function compareWithManifest(
@@ -25,12 +26,15 @@ export async function compareWithManifest(
   replacement: Replacement,
   content: DumpContent | null,
   facts: DatabaseFacts | null,
+  sessions = 1,
 ): Promise<Comparison> {
   return withAdminIn(target, replacement, async (client) => {
-    const found = await listTables(client);
-    const counts = await countRows(client, found);
+    const rowsOf = new Map<string, number>();
+    await inTurns(await listTables(client), sessions, async (tables) => {
+      const counts = await withAdminIn(target, replacement, (counting) => countRows(counting, tables));
+      for (const [table, rows] of counts) rowsOf.set(keyOf(table), rows);
+    });
     const inventory = await readInventory(client);
-    const rowsOf = new Map(found.map((table, index) => [keyOf(table), counts[index] ?? 0]));
     const compared = content === null ? [] : content.tables.map((table) => ({ table, rows: rowsOf.get(keyOf(table)) }));
     const differences = [
       ...compared.flatMap(({ table, rows }) => differs(`rows of ${table.schema}.${table.name}`, table.rows, rows)),
@@ -48,7 +52,7 @@ export async function compareWithManifest(
         },
       );
     }
-    const total = content === null ? counts : compared.map(({ rows }) => rows ?? 0);
+    const total = content === null ? [...rowsOf.values()] : compared.map(({ rows }) => rows ?? 0);
     return {
       compared: content !== null,
       tables: total.length,
@@ -76,7 +80,8 @@ async function compareExtensions(client: pg.Client, facts: DatabaseFacts): Promi
 async function listTables(client: pg.Client): Promise<{ schema: string; name: string }[]> {
   const { rows } = await client.query<{ schema: string; name: string }>(
     `SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`,
+      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      ORDER BY pg_relation_size(c.oid) DESC`,
   );
   return rows;
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { CofreError, nativeCode } from '../../errors/error.ts';
 import { startTool, ToolFailure, type RunningTool, type Tool, type ToolContext } from '../../processes/tool.ts';
 import { RAW_FOLDER, STAGED_FILE, STREAMED_FILE } from './archive-files.ts';
+import { inTurns } from './in-turns.ts';
 import { inMemberOrder, parseRawFile, type RawFile } from './raw-files.ts';
 import { finishWatched } from './watch-tools.ts';
 
@@ -32,6 +33,7 @@ const COMPRESSED_FROM_BYTES = 4096;
 /** Larger files get all threads, one after the other; the others share the processes. */
 const LARGE_BYTES = 256 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
+const LOOKS_AT_ONCE = 16;
 
 /**
  * Makes the archive of a finished dump: each larger data file compressed alone, all in one tar whose bytes depend only
@@ -55,14 +57,7 @@ export async function compressDump(request: CompressRequest): Promise<Archive> {
 }
 
 async function compressFiles(request: CompressRequest): Promise<void> {
-  const raw = join(request.directory, RAW_FOLDER);
-  const sizes: { name: string; sizeBytes: number }[] = [];
-  for (const name of await readRaw(request.directory)) {
-    const file = parseRawFile(name);
-    if (file === undefined || file.compressed || file.kind === 'toc') continue;
-    const { size } = await stat(join(raw, name));
-    if (size >= COMPRESSED_FROM_BYTES) sizes.push({ name, sizeBytes: size });
-  }
+  const sizes = await findCompressible(request.directory);
   let doneBytes = 0;
   const run = async (batches: readonly (readonly string[])[], threads: number): Promise<void> => {
     let movedBytes = 0;
@@ -81,6 +76,19 @@ async function compressFiles(request: CompressRequest): Promise<void> {
     ),
     1,
   );
+}
+
+async function findCompressible(directory: string): Promise<{ name: string; sizeBytes: number }[]> {
+  const found: { name: string; sizeBytes: number }[] = [];
+  await inTurns(await readRaw(directory), LOOKS_AT_ONCE, async (names) => {
+    for (const name of names) {
+      const file = parseRawFile(name);
+      if (file === undefined || file.compressed || file.kind === 'toc') continue;
+      const { size } = await stat(join(directory, RAW_FOLDER, name));
+      if (size >= COMPRESSED_FROM_BYTES) found.push({ name, sizeBytes: size });
+    }
+  });
+  return found;
 }
 
 /** One process for each batch, whatever the number of files in it. */

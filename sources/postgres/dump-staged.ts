@@ -5,7 +5,8 @@ import { CofreError } from '../../errors/error.ts';
 import { captureTool, startTool } from '../../processes/tool.ts';
 import { RAW_FOLDER } from './archive-files.ts';
 import type { DumpedData, DumpRequest, RunPgDump } from './dump.ts';
-import { digestFile, digestOfList, type ListedFile, type RawContent } from './raw-digest.ts';
+import { digestFiles } from './digest-files.ts';
+import { digestOfList, type ListedFile, type RawContent } from './raw-digest.ts';
 import { inMemberOrder, parseRawFile, type RawFile } from './raw-files.ts';
 import { parseTableData } from './table-data.ts';
 
@@ -24,7 +25,7 @@ export async function readStagedDump(request: DumpRequest): Promise<DumpedData> 
   const listed = parseTableData(await captureTool(pgRestore, request));
 
   const files = await listRawFiles(raw);
-  const digests = await digestAll(raw, files, request);
+  const digests = await digestFiles(raw, files, request);
   const tables = listed.map(({ dumpId, oid }) => {
     const file = `${dumpId}.dat`;
     const { rows, rawBytes, sha256 } = digests.get(file) ?? incomplete(`${file} is missing`);
@@ -54,21 +55,6 @@ export async function readStagedDump(request: DumpRequest): Promise<DumpedData> 
 async function listRawFiles(raw: string): Promise<RawFile[]> {
   const names = await readdir(raw);
   return inMemberOrder(names.map((name) => parseRawFile(name) ?? incomplete(`it has a file ${name} that no dump has`)));
-}
-
-/** Several at once, so that reading goes on while another is hashed. */
-async function digestAll(
-  raw: string,
-  files: readonly RawFile[],
-  request: DumpRequest,
-): Promise<Map<string, RawContent>> {
-  const digests = new Map<string, RawContent>();
-  const todo = files.values();
-  const work = async (): Promise<void> => {
-    for (const { name } of todo) digests.set(name, await digestFile(join(raw, name), request.signal));
-  };
-  await Promise.all(Array.from({ length: request.jobs }, work));
-  return digests;
 }
 
 function listOf(files: readonly RawFile[], digests: ReadonlyMap<string, RawContent>): ListedFile[] {

@@ -68,16 +68,16 @@ export async function readInventory(client: pg.Client): Promise<Inventory> {
  * Counts the rows of tables, each alone (`only`: partitions and children have rows of their own), in the order given.
  * @throws CofreError through `withClient` when row-level security would hide rows.
  */
-export async function countRows(
+export async function countRows<Table extends { readonly schema: string; readonly name: string }>(
   client: pg.Client,
-  tables: readonly { readonly schema: string; readonly name: string }[],
-): Promise<number[]> {
+  tables: Iterable<Table>,
+): Promise<Map<Table, number>> {
   await client.query('set row_security = off');
-  const counts: number[] = [];
-  for (const { schema, name } of tables) {
-    const table = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
-    const { rows } = await client.query<{ count: string }>(`select count(*) from only ${table}`);
-    counts.push(Number(rows[0]?.count));
+  const counts = new Map<Table, number>();
+  for (const table of tables) {
+    const name = `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`;
+    const { rows } = await client.query<{ count: string }>(`select count(*) from only ${name}`);
+    counts.set(table, Number(rows[0]?.count));
   }
   return counts;
 }

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { DatabaseFacts, DatabaseSetting } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { ToolContext } from '../../processes/tool.ts';
-import { withClient } from '../../postgres/connect.ts';
+import { analyzeDatabase } from './analyze.ts';
 import { openToLogin } from './create-database.ts';
 import type { OpenArchive } from './open-archive.ts';
 import { restoreOwners } from './owners.ts';
@@ -81,7 +81,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   await restore('login', plan.postData, request.jobs, { goOn: true });
   phase = 'analyze';
   tell(0);
-  await analyze(request);
+  await analyzeDatabase({ ...target.admin, ...login, database: replacement.name }, request.jobs);
   phase = 'rights';
   tell(0);
   const warnings = await withAdminIn(target, replacement, async (client) => {
@@ -98,14 +98,6 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
     throw new CofreError('restore-failed', `something of the restored database still belongs to ${login.user}`);
   }
   return warnings;
-}
-
-/** As the login that restores: it runs the functions in the indexes of others. */
-async function analyze({ target, replacement, login }: LoadRequest): Promise<void> {
-  await withClient({ ...target.admin, ...login, database: replacement.name }, async (client) => {
-    await client.query(`SET search_path = ''`);
-    await restoreStatement(client, 'the restored database cannot be analyzed', 'ANALYZE', 'theirs');
-  });
 }
 
 /**

@@ -65,7 +65,7 @@ describe('what a restore says of a backup whose code fails', () => {
       harmless(
         `IF pg_catalog.current_query() LIKE 'ANALYZE%' THEN RAISE '% ${PASSWORD}', v USING ERRCODE = '57000'; END IF; RETURN v;`,
       ),
-      /^the restored database cannot be analyzed: why is in the log/,
+      /^the restored table public\.t cannot be analyzed: why is in the log/,
     ],
   ];
   for (const [index, [title, make, then, told]] of cases.entries()) {

@@ -107,9 +107,9 @@ export async function backUp(database: string, format: ArchiveFormat, folder: st
   const counts = await countRows(client, rows);
   const inventory = await readInventory(client);
   await client.end();
-  const tables = rows.map((row, index) => ({
+  const tables = rows.map((row) => ({
     ...row,
-    rows: counts[index] ?? 0,
+    rows: counts.get(row) ?? 0,
     rawBytes: null,
     rawSha256: null,
     file: null,
@@ -117,7 +117,7 @@ export async function backUp(database: string, format: ArchiveFormat, folder: st
   const content: DumpContent = {
     tables,
     largeObjects: { count: inventory.largeObjects, rawBytes: 0, sha256: null },
-    rows: counts.reduce((sum, count) => sum + count, 0),
+    rows: tables.reduce((sum, table) => sum + table.rows, 0),
     rawBytes: 0,
     inventory,
   };
