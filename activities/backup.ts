@@ -14,6 +14,7 @@ import type { FindClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
 import { dumpDatabase } from '../sources/postgres/dump.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
+import { DumpRoom } from './dump-room.ts';
 import {
   archiveOf,
   buildManifest,
@@ -23,11 +24,12 @@ import {
   readLocal,
   requireLocal,
   toReport,
+  type LocalDumpReport,
 } from './local-dump.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
 import { proveCopy, publishedManifest } from './prove-copy.ts';
 import type { ArchiveReport, DumpReport } from './reports.ts';
-import { neededBytes, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
+import { requireOneDestination, requireSameServer, sourceOf } from './source.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep, type Step } from './step.ts';
 
@@ -53,11 +55,12 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     plan: BackupPlan,
     estimatedRawBytes: number,
     { signal, report, attempt: tries }: Step,
-  ): Promise<DumpReport> {
+  ): Promise<LocalDumpReport> {
     const { id } = plan.environment;
     await discardUnfinished(spool, plan);
     const attempt = `a${tries}-${randomBytes(4).toString('hex')}`;
     const directory = await spool.create(id, plan.backupId, attempt);
+    const room = new DumpRoom(spool, plan, estimatedRawBytes);
     try {
       const startedAt = Date.now();
       const target = await sourceOf(plan);
@@ -72,13 +75,17 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         jobs: plan.jobs,
         signal,
         onProgress: (bytes) => report({ doing: 'dump', bytes, ofBytes: estimatedRawBytes }),
-        checkSpace: () => spool.requireRoom(0, `the dump of ${id}`),
+        checkSpace: () => room.keep(directory),
       });
+      // The address may have come to mean another server between the two sessions.
+      await requireSameServer(catalog, plan, result.server);
       const dumped = toReport(plan, attempt, result, Date.now() - startedAt);
       await writeFileWhole(join(directory, 'dump.json'), JSON.stringify({ result, report: dumped }));
       return dumped;
-    } catch (error) {
+    } catch (cause) {
+      const error = await room.explain(cause, directory);
       await spool.remove(id, plan.backupId, attempt);
+      await room.remember(error);
       throw error;
     }
   }
@@ -98,7 +105,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         // A run that comes back to this host has its dump here already, or the rest of one that holds the room for the next.
         if ((await finishedDump(spool, plan)) === undefined) {
           await discardUnfinished(spool, plan);
-          await spool.requireRoom(neededBytes(plan, rawBytes), `the dump of ${plan.environment.id}`);
+          await new DumpRoom(spool, plan, rawBytes).require();
         }
         await requireOneDestination(plan.destinations);
         return { estimatedRawBytes: rawBytes };
@@ -109,15 +116,11 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     async dump({ plan, estimatedRawBytes }: { plan: BackupPlan; estimatedRawBytes: number }): Promise<DumpReport> {
       return await asStep(async (step) => {
         const dumped = (await finishedDump(spool, plan)) ?? (await dumpAnew(plan, estimatedRawBytes, step));
-        await recordDump(catalog, {
-          backupId: plan.backupId,
-          attempt: dumped.attempt,
-          host,
-          rows: dumped.rows,
-          rawBytes: dumped.rawBytes,
-          warnings: dumped.warnings,
+        const { attempt, rows, rawBytes, warnings } = dumped;
+        const anomaly = await recordDump(catalog, {
+          ...{ backupId: plan.backupId, attempt, host, rows, rawBytes, warnings },
         });
-        return dumped;
+        return { ...dumped, anomaly };
       });
     },
 

@@ -12,11 +12,14 @@ import { readIfThere, type Spool } from './spool.ts';
 /** What `dump.json` says: the file that makes an attempt's folder a finished dump, written last. */
 export interface FinishedDump {
   readonly result: DumpResult;
-  readonly report: DumpReport;
+  readonly report: LocalDumpReport;
 }
 
+/** Of a dump alone; only the catalog knows whether it is anomalous. */
+export type LocalDumpReport = Omit<DumpReport, 'anomaly'>;
+
 /** The finished dump of an earlier attempt, if there is one. */
-export async function finishedDump(spool: Spool, plan: BackupPlan): Promise<DumpReport | undefined> {
+export async function finishedDump(spool: Spool, plan: BackupPlan): Promise<LocalDumpReport | undefined> {
   for (const attempt of await spool.entries(plan.environment.id, plan.backupId)) {
     const bytes = await readIfThere(join(spool.folder(plan.environment.id, plan.backupId, attempt), 'dump.json'));
     if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FinishedDump).report;
@@ -64,7 +67,7 @@ export function toReport(
   attempt: string,
   { content, database, warnings }: DumpResult,
   tookMs: number,
-): DumpReport {
+): LocalDumpReport {
   return {
     attempt,
     rows: content.rows,

@@ -67,6 +67,8 @@ export type RestoreSource =
       readonly rawBytes: number;
       readonly sizeBytes: number;
       readonly copies: readonly { readonly destination: NamedDestination; readonly sha256: string }[];
+      /** Marked so, and not accepted by anybody. */
+      readonly anomalous: boolean;
       /** Newer backups that were not taken, and why. */
       readonly passedOver: readonly { readonly backupId: string; readonly why: string }[];
     }

@@ -8,6 +8,8 @@ export interface DumpReport {
   readonly tables: number;
   readonly rawBytes: number;
   readonly warnings: readonly string[];
+  /** In words, why it is marked as anomalous; null if it is not. */
+  readonly anomaly: string | null;
   readonly tookMs: number;
 }
 

@@ -1,4 +1,4 @@
-import { getBackup } from '../catalog/backup-list.ts';
+import { getBackup, type BackupDetail } from '../catalog/backup-list.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { startRestore } from '../catalog/restores.ts';
@@ -55,10 +55,12 @@ export async function resolveEnsure(
       refusal: refusalOf(otherEnvironment(target.environment.productionOf ?? 'production', target.id)),
     };
   }
-  const backup = await latestVerifiedBackup(catalog, target.id);
+  // Not passed over, as for a person: nobody is there to see that the data are older than they might be.
+  const backup = await latestVerifiedBackup(catalog, target.id, { anomalous: 'take' });
   if (backup === undefined) return { plan, choice: null, refusal: null };
   const choice = await backupSource(catalog, applied.config, backup.id);
-  return { plan, choice, refusal: refusalForAge(target, choice) };
+  const refusal = backup.anomalous === true ? refusalForAnomaly(backup) : refusalForAge(target, choice);
+  return { plan, choice, refusal };
 }
 
 /** Enters the restore in the catalog; again for the same restore is fine. */
@@ -139,6 +141,7 @@ async function backupSource(
     rawBytes: manifest.content.rawBytes,
     sizeBytes: manifest.objects.reduce((sum, object) => sum + object.sizeBytes, 0),
     copies,
+    anomalous: backup.anomalous === true,
     passedOver: await passedOver(catalog, backup),
   };
 }
@@ -151,6 +154,14 @@ export function otherEnvironment(from: string, to: string): CofreError {
     {
       hint: `restore a backup of ${to} itself: cofre restore --from ${to} --latest --to ${to}`,
     },
+  );
+}
+
+function refusalForAnomaly({ id, environment }: BackupDetail): EnsurePlan['refusal'] {
+  return refusalOf(
+    new CofreError('backup-anomalous', `the newest verified backup of ${environment}, ${id}, is marked as anomalous`, {
+      hint: `cofre show ${id} tells why. If it is as it should be: cofre accept ${id}; else the one before: cofre restore --from ${environment} --latest --to ${environment}`,
+    }),
   );
 }
 

@@ -33,17 +33,6 @@ export async function requireSameServer(
   );
 }
 
-/** Reserve for growth since the last backup and for what an estimate misses. */
-const MARGIN = 1.2;
-/** Of the raw size, where no backup tells better: ordinary business data compress to a fifth. */
-const COMPRESSED_SHARE = 0.5;
-
-/** How much of the spool a dump will take. */
-export function neededBytes(plan: BackupPlan, rawBytes: number): number {
-  if (plan.pipeline === 'staged') return rawBytes * MARGIN;
-  return (plan.lastSizes === null ? rawBytes * COMPRESSED_SHARE : plan.lastSizes.sizeBytes) * MARGIN;
-}
-
 /** A dump that no destination can take need not be made. @throws what the first destination said. */
 export async function requireOneDestination(destinations: readonly NamedDestination[]): Promise<void> {
   const failures: unknown[] = [];

@@ -84,12 +84,16 @@ export class Spool {
   /** @throws CofreError `no-space` when there is not that much room. */
   async requireRoom(neededBytes: number, what: string): Promise<void> {
     const roomBytes = await this.roomBytes();
-    if (roomBytes >= neededBytes) return;
-    const mb = (bytes: number): string => `${Math.max(Math.round(bytes / 1e6), 0)} MB`;
-    throw new CofreError(
+    if (roomBytes < neededBytes) throw this.noSpace(neededBytes, roomBytes, what);
+  }
+
+  /** What a step that needs more room than there is says of it. */
+  noSpace(neededBytes: number, roomBytes: number, what: string, cause?: unknown): CofreError {
+    const mb = (bytes: number): string => `${Math.max(Math.ceil(bytes / 1e6), 0)} MB`;
+    return new CofreError(
       'no-space',
       `${what} needs about ${mb(neededBytes)} in ${this.path}, and there are ${mb(roomBytes)} above the ${this.#keepFree} that stay free`,
-      { hint: 'make room in the file system of the spool, or give the host a larger one' },
+      { cause, hint: 'make room in the file system of the spool, or give the host a larger one' },
     );
   }
 }

@@ -47,6 +47,8 @@ export interface BackupDetail extends BackupSummary {
   /** When its data were taken; null as long as there is no manifest. */
   readonly snapshotAt: string | null;
   readonly warnings: readonly string[];
+  /** Who took the mark `anomalous` from it, and when; null where nobody did. */
+  readonly accepted: { readonly by: string; readonly at: string } | null;
   readonly error: FailureNote | null;
   readonly copies: readonly CopyDetail[];
 }
@@ -126,6 +128,8 @@ interface BackupRow extends ErrorColumns {
   rows: number | null;
   raw_bytes: number | null;
   warnings: string[];
+  accepted_by: string | null;
+  accepted_at: Date | null;
   started_at: Date;
   finished_at: Date | null;
   snapshot_at: Date | null;
@@ -191,6 +195,10 @@ function toBackup(row: BackupRow, copies: readonly CopyDetail[]): BackupDetail {
     rows: row.rows,
     snapshotAt: row.snapshot_at?.toISOString() ?? null,
     warnings: row.warnings,
+    accepted:
+      row.accepted_by === null || row.accepted_at === null
+        ? null
+        : { by: row.accepted_by, at: row.accepted_at.toISOString() },
     error: toNote(row),
   };
 }

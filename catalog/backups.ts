@@ -1,4 +1,5 @@
 import { CofreError } from '../errors/error.ts';
+import { findAnomaly } from './anomaly.ts';
 import {
   requireBackupChange,
   copyTakes,
@@ -57,7 +58,8 @@ export async function startBackup(catalog: Catalog, backup: NewBackup): Promise<
 }
 
 /**
- * Records what a finished dump holds. A later dump of the same backup replaces it, as long as no copy was verified.
+ * Records what a finished dump holds, and gives in words what is anomalous about it; null if nothing is. A later dump of
+ * the same backup replaces it, as long as no copy was verified.
  * @throws CofreError `refused` when the backup does not run any more, or a copy of another dump is verified.
  */
 export async function recordDump(
@@ -70,9 +72,9 @@ export async function recordDump(
     readonly rawBytes: number;
     readonly warnings: readonly string[];
   },
-): Promise<void> {
-  await catalog.transaction(async (transaction) => {
-    const { state, attempt } = await lockBackup(transaction, dump.backupId);
+): Promise<string | null> {
+  return await catalog.transaction(async (transaction) => {
+    const { environment, state, attempt } = await lockBackup(transaction, dump.backupId);
     if (state !== 'running')
       throw new CofreError('refused', `the backup ${dump.backupId} is ${state}; a dump came too late for it`);
     if (attempt !== dump.attempt && (await verifiedCopies(transaction, dump.backupId, dump.attempt)) > 0) {
@@ -81,11 +83,30 @@ export async function recordDump(
         `a copy of another dump of ${dump.backupId} is verified; the dump ${dump.attempt} came too late`,
       );
     }
+    const anomaly = await findAnomaly(transaction, { ...dump, id: dump.backupId, environment });
+    const warnings = anomaly === null ? dump.warnings : [`anomalous: ${anomaly}`, ...dump.warnings];
     await transaction.query(
-      'UPDATE cofre.backups SET attempt = $2, host = $3, rows = $4, raw_bytes = $5, warnings = $6::jsonb WHERE id = $1',
-      [dump.backupId, dump.attempt, dump.host, dump.rows, dump.rawBytes, JSON.stringify(dump.warnings)],
+      `UPDATE cofre.backups SET attempt = $2, host = $3, rows = $4, raw_bytes = $5, warnings = $6::jsonb, anomalous = $7
+       WHERE id = $1`,
+      [dump.backupId, dump.attempt, dump.host, dump.rows, dump.rawBytes, JSON.stringify(warnings), anomaly !== null],
     );
+    return anomaly;
   });
+}
+
+/**
+ * Takes the mark `anomalous` from a backup, by somebody's word: it is as it should be, and what comes is compared with it.
+ * Gives false where it has no mark. @throws CofreError `not-known`.
+ */
+export async function acceptBackup(catalog: Catalog, id: string, by: string): Promise<boolean> {
+  const [row] = await catalog.query<{ known: boolean; accepted: boolean }>(
+    `WITH accepted AS (
+       UPDATE cofre.backups SET anomalous = false, accepted_by = $2, accepted_at = now() WHERE id = $1 AND anomalous RETURNING id
+     ) SELECT EXISTS (SELECT FROM cofre.backups WHERE id = $1) AS known, EXISTS (SELECT FROM accepted) AS accepted`,
+    [id, by],
+  );
+  if (row?.known !== true) throw unknownBackup(id);
+  return row.accepted;
 }
 
 /**
@@ -227,9 +248,15 @@ export function unknownBackup(id: string): CofreError {
   });
 }
 
-async function lockBackup(transaction: Queries, id: string): Promise<{ state: BackupState; attempt: string | null }> {
-  const [row] = await transaction.query<{ state: BackupState; attempt: string | null }>(
-    'SELECT state, attempt FROM cofre.backups WHERE id = $1 FOR UPDATE',
+interface LockedBackup {
+  readonly environment: string;
+  readonly state: BackupState;
+  readonly attempt: string | null;
+}
+
+async function lockBackup(transaction: Queries, id: string): Promise<LockedBackup> {
+  const [row] = await transaction.query<LockedBackup>(
+    'SELECT environment, state, attempt FROM cofre.backups WHERE id = $1 FOR UPDATE',
     [id],
   );
   if (row === undefined) throw unknownBackup(id);

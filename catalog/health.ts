@@ -1,10 +1,11 @@
 import type { Catalog } from './open.ts';
+import { VERIFIED } from './verified.ts';
 
 /** How an environment's backups stand. Times are ISO 8601, UTC. */
 export interface Health {
   readonly environment: string;
   /** The newest backup with a copy that was read back. */
-  readonly verified: { readonly id: string; readonly dataFrom: string } | null;
+  readonly verified: { readonly id: string; readonly dataFrom: string; readonly anomalous: boolean } | null;
   /** The newest backup that failed, if none was verified since. */
   readonly failure: {
     readonly id: string;
@@ -22,6 +23,7 @@ interface Row {
   environment: string;
   verified_id: string | null;
   data_from: Date | null;
+  anomalous: boolean | null;
   failed_id: string | null;
   failed_at: Date | null;
   error_code: string | null;
@@ -35,17 +37,16 @@ interface Row {
 /** How these environments stand, in their order: one statement, because there may be hundreds. */
 export async function readHealth(catalog: Catalog, environments: readonly string[]): Promise<Health[]> {
   const rows = await catalog.query<Row>(
-    `SELECT e.environment, v.id AS verified_id, v.data_from, f.id AS failed_id, f.finished_at AS failed_at, f.error_code,
+    `SELECT e.environment, v.id AS verified_id, v.data_from, v.anomalous, f.id AS failed_id, f.finished_at AS failed_at, f.error_code,
        f.error_message, (
          SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
          WHERE b.environment = e.environment AND (b.state = 'incomplete' AND c.state = 'missing' OR b.state IN ('complete', 'incomplete') AND c.state = 'suspect')
        ) AS debts, r.id AS restore_id, r.error_code AS restore_code, r.error_message AS restore_message
      FROM unnest($1::text[]) WITH ORDINALITY AS e (environment, place)
      LEFT JOIN LATERAL (
-       SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from
+       SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from, b.anomalous
        FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
-       WHERE b.environment = e.environment AND b.kind = 'database' AND b.state IN ('complete', 'incomplete')
-         AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')
+       WHERE b.environment = e.environment AND ${VERIFIED}
        ORDER BY b.id DESC LIMIT 1
      ) v ON true
      LEFT JOIN LATERAL (
@@ -69,7 +70,10 @@ function toHealth(row: Row): Health {
   const { verified_id: verified, data_from: dataFrom, failed_id: failed, failed_at: at } = row;
   return {
     environment: row.environment,
-    verified: verified === null || dataFrom === null ? null : { id: verified, dataFrom: dataFrom.toISOString() },
+    verified:
+      verified === null || dataFrom === null
+        ? null
+        : { id: verified, dataFrom: dataFrom.toISOString(), anomalous: row.anomalous === true },
     failure:
       failed === null || at === null
         ? null

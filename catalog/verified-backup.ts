@@ -1,10 +1,7 @@
 import { getBackup, type BackupDetail } from './backup-list.ts';
 import type { BackupState } from './backup-states.ts';
 import type { Catalog } from './open.ts';
-
-/** What picks a restore's backup: of the database, closed, and with a copy that was read back. */
-const VERIFIED = `b.environment = $1 AND b.kind = 'database' AND b.state IN ('complete', 'incomplete')
-  AND EXISTS (SELECT 1 FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')`;
+import { VERIFIED } from './verified.ts';
 
 const PASSED_OVER_SHOWN = 20;
 
@@ -14,19 +11,21 @@ export interface PassedOver {
 }
 
 /**
- * The environment's newest backup with at least one verified copy, anomalous ones not left out; `before` (ISO 8601)
- * asks for data taken before that time. undefined: there is none.
+ * The environment's newest backup with at least one verified copy; `before` (ISO 8601) asks for data taken before that
+ * time. An anomalous one is left out where a person asks for the latest, who most often wants what was there before the
+ * loss. undefined: there is none.
  */
 export async function latestVerifiedBackup(
   catalog: Catalog,
   environment: string,
-  { before }: { before?: string | undefined } = {},
+  { before, anomalous }: { readonly before?: string | undefined; readonly anomalous: 'take' | 'pass over' },
 ): Promise<BackupDetail | undefined> {
   const [found] = await catalog.query<{ id: string }>(
     `SELECT b.id FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
-     WHERE ${VERIFIED} AND ($2::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $2)
+     WHERE b.environment = $1 AND ${VERIFIED} AND ($2::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $2)
+       AND ($3 OR NOT b.anomalous)
      ORDER BY b.id DESC LIMIT 1`,
-    [environment, before ?? null],
+    [environment, before ?? null, anomalous === 'take'],
   );
   return found === undefined ? undefined : await getBackup(catalog, found.id);
 }
@@ -40,13 +39,14 @@ export async function passedOver(
   { id, environment }: { id: string; environment: string },
 ): Promise<PassedOver[]> {
   const newer = await catalog.query<NewerRow>(
-    `SELECT b.id, b.state, b.error_message AS error, ${VERIFIED} AS verified, (SELECT string_agg(c.destination || ' ' || c.state
+    `SELECT b.id, b.state, b.error_message AS error, b.anomalous, ${VERIFIED} AS verified, (SELECT string_agg(c.destination || ' ' || c.state
          || coalesce(': ' || c.error_message, ''), ', ' ORDER BY c.destination) FROM cofre.copies c WHERE c.backup_id = b.id) AS copies
      FROM cofre.backups b WHERE b.environment = $1 AND b.kind = 'database' AND b.id > $2 ORDER BY b.id DESC`,
     [environment, id],
   );
-  const better = newer.find(({ verified }) => verified);
-  const shown = [...(better === undefined ? [] : [better]), ...newer.filter(({ verified }) => !verified)];
+  const better = newer.find(({ verified, anomalous }) => verified && !anomalous);
+  const others = newer.filter(({ verified, anomalous }) => !verified || anomalous);
+  const shown = [...(better === undefined ? [] : [better]), ...others];
   return shown.slice(0, PASSED_OVER_SHOWN).map((row) => ({ backupId: row.id, why: whyNot(row) }));
 }
 
@@ -55,10 +55,11 @@ interface NewerRow {
   readonly state: BackupState;
   readonly error: string | null;
   readonly verified: boolean;
+  readonly anomalous: boolean;
   readonly copies: string | null;
 }
 
-/** Sizes of the newest verified backup, to plan room for the next; null if there is none. */
+/** Sizes of the newest verified backup that is not anomalous, to plan room for the next; null if there is none. */
 export async function lastSizes(
   catalog: Catalog,
   environment: string,
@@ -66,13 +67,15 @@ export async function lastSizes(
   const [row] = await catalog.query<{ rawBytes: number; sizeBytes: number }>(
     `SELECT b.raw_bytes AS "rawBytes",
        (SELECT max(c.size_bytes) FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified') AS "sizeBytes"
-     FROM cofre.backups b WHERE ${VERIFIED} AND b.raw_bytes IS NOT NULL ORDER BY b.id DESC LIMIT 1`,
+     FROM cofre.backups b WHERE b.environment = $1 AND NOT b.anomalous AND ${VERIFIED} AND b.raw_bytes IS NOT NULL ORDER BY b.id DESC LIMIT 1`,
     [environment],
   );
   return row ?? null;
 }
 
-function whyNot({ state, error, verified, copies }: NewerRow): string {
+function whyNot({ id, state, error, verified, anomalous, copies }: NewerRow): string {
+  if (verified && anomalous)
+    return `anomalous: much less is in it than in the backup before; --backup ${id} takes it all the same`;
   if (verified) return 'newer and verified, but another one was asked for';
   switch (state) {
     case 'running':

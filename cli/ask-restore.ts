@@ -38,9 +38,10 @@ function hasVerifiedCopy({ copies }: BackupSummary): boolean {
   return copies.some(({ state }) => state === 'verified');
 }
 
-function rowOf({ id, startedAt, sizeBytes, copies }: BackupSummary, number: number): string[] {
+function rowOf({ id, startedAt, sizeBytes, anomalous, copies }: BackupSummary, number: number): string[] {
   const where = copies.filter(({ state }) => state === 'verified').map(({ destination }) => destination);
-  return [String(number), id, startedAt, sizeBytes === null ? '' : bytesInWords(sizeBytes), where.join(', ')];
+  const size = sizeBytes === null ? '' : bytesInWords(sizeBytes);
+  return [String(number), id, startedAt, size, `${where.join(', ')}${anomalous === true ? '; anomalous' : ''}`];
 }
 
 function tell(text: string): void {

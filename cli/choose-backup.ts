@@ -26,7 +26,7 @@ export async function chooseBackup(
       hint: 'cofre backups lists them',
     });
   const time = before === undefined ? undefined : timeOf(before);
-  const backup = await latestVerifiedBackup(catalog, from, { before: time });
+  const backup = await latestVerifiedBackup(catalog, from, { before: time, anomalous: 'pass over' });
   if (backup !== undefined) return { id: backup.id, environment: from };
   const when = time === undefined ? '' : ` from before ${time}`;
   throw new CofreError('no-backup', `there is no verified backup of ${from}${when}`, {

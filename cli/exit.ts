@@ -16,6 +16,7 @@ const REFUSED: ReadonlySet<ErrorCode> = new Set([
   'server-changed',
   'no-backup',
   'backup-too-old',
+  'backup-anomalous',
   'privileged-objects',
 ]);
 const USAGE: ReadonlySet<ErrorCode> = new Set(['bad-input', 'bad-config', 'not-known', 'secret-missing']);

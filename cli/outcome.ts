@@ -27,11 +27,16 @@ export function reportEnd(options: GlobalOptions, end: RunEnd): number {
       environment,
       startedAt,
       finishedAt,
+      ...(isAnomalous(end) ? { anomalous: true } : {}),
       ...(error === undefined ? {} : { error }),
     });
   }
   if (reason !== undefined) return exitCodeOf(reason.code);
   return state === 'incomplete' ? EXIT.debt : EXIT.done;
+}
+
+function isAnomalous({ workflow, result }: RunEnd): boolean {
+  return workflow === 'backupDatabase' && (result as BackupResult | undefined)?.anomaly != null;
 }
 
 /** With --no-follow: the workflow id on stdout, for scripts, and how to go on, for people. */
@@ -64,7 +69,7 @@ function endInWords(end: RunEnd): string[] {
 }
 
 function backupInWords(end: RunEnd, result: BackupResult): string[] {
-  const { backupId, environment, state, copies } = result;
+  const { backupId, environment, state, copies, anomaly } = result;
   const share = result.rawBytes > 0 ? ` (${Math.round((result.sizeBytes / result.rawBytes) * 100)} %)` : '';
   return [
     `backup of ${environment} ${state} in ${took(end)}: ${backupId}`,
@@ -73,6 +78,9 @@ function backupInWords(end: RunEnd, result: BackupResult): string[] {
       ({ destination, state: copy, reason }) =>
         `  ${destination}: ${reason === undefined ? copy : `${copy}: ${reason.message}${reason.hint === undefined ? '' : `\n    → ${reason.hint}`}`}`,
     ),
+    ...(anomaly === null
+      ? []
+      : [`  anomalous: ${anomaly}`, `    → if the database is as it should be: cofre accept ${backupId}`]),
     `next: cofre show ${backupId}, or cofre restore --from ${environment} --backup ${backupId} --to ${environment}`,
   ];
 }

@@ -78,6 +78,8 @@ function backupInWords(backup: BackupDetail, manifest: Manifest | null, config: 
   }
   if (manifest !== null) rows.push(...contentRows(manifest));
   for (const warning of backup.warnings) rows.push(['warning', warning]);
+  if (backup.accepted !== null)
+    rows.push(['accepted', `by ${backup.accepted.by} at ${backup.accepted.at}: it is as it should be`]);
   if (backup.lastProvenAt !== undefined) rows.push(['last proven', backup.lastProvenAt]);
   for (const copy of backup.copies) rows.push(...copyRows(backup, manifest, copy, config));
   if (backup.copies.some(({ state }) => state === 'verified')) {

@@ -144,6 +144,7 @@ function healthRow({
 }: Status['environments'][number]): string[] {
   const trouble: string[] = [];
   if (verified === null) trouble.push('no verified backup');
+  if (verified?.anomalous === true) trouble.push(`${verified.id} is anomalous: cofre show ${verified.id} tells why`);
   if (failure !== null) trouble.push(`${failure.id} failed: ${failure.code}: ${firstLine(failure.message)}`);
   if (restoreFailure !== null)
     trouble.push(`the last restore failed: ${restoreFailure.code}: ${firstLine(restoreFailure.message)}`);

@@ -13,6 +13,7 @@ const RETRYABLE = {
   'server-changed': false,
   'no-backup': false,
   'backup-too-old': false,
+  'backup-anomalous': false,
   // machines and services
   'host-unavailable': false,
   'temporal-unavailable': true,

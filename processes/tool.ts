@@ -130,7 +130,11 @@ export class RunningTool {
     }
     this.#signal?.throwIfAborted();
     // 127: setpriv found no such program.
-    if (code === 127) throw new CofreError('tool-missing', `${this.tool.name} is not at ${this.tool.path}`);
+    if (code === 127) {
+      throw new CofreError('tool-missing', `${this.tool.name} is not installed here (${this.tool.path})`, {
+        hint: '`cofre doctor` on this host names the package',
+      });
+    }
     if (code !== 0) throw new ToolFailure(this.tool.name, code, signal, this.stderr);
   }
 }

@@ -24,6 +24,8 @@ export interface BackupResult {
   readonly rows: number;
   readonly rawBytes: number;
   readonly sizeBytes: number;
+  /** In words, why it is marked as anomalous; null if it is not. */
+  readonly anomaly: string | null;
   readonly copies: readonly CopyOutcome[];
 }
 
@@ -108,6 +110,7 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
     rows: dumped.rows,
     rawBytes: dumped.rawBytes,
     sizeBytes: archive.sizeBytes,
+    anomaly: dumped.anomaly,
     copies,
   };
 }
@@ -121,7 +124,9 @@ async function packAndCopy(
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
   show(progress, 'compress');
-  const archive = await heavy(host, endsAt, `compress ${id}`).compressDump({ plan, attempt });
+  const archive = await waitingForRoom(waitFor(`room to compress the dump of ${id}`, progress), () =>
+    heavy(host, endsAt, `compress ${id}`).compressDump({ plan, attempt }),
+  );
   progress.archive = archive;
   upsertSearchAttributes([{ key: searchAttributes.bytes, value: archive.sizeBytes }]);
 
@@ -230,14 +235,16 @@ function waitFor(what: string, progress: BackupProgress): Wait {
   return { endsAt: new Date(plan.endsAt), what, waits, show: () => show(progress, progress.step) };
 }
 
+function isAsItShouldBe(progress: BackupProgress): boolean {
+  const { dumped, leftBehind } = progress;
+  return missingCopies(progress).length === 0 && leftBehind === undefined && dumped?.anomaly == null;
+}
+
 function show(progress: BackupProgress, step: BackupProgress['step']): void {
   progress.step = step;
   const { reason, waits } = progress;
   const waiting = reason === undefined && waits.size > 0;
-  const toMend =
-    reason === undefined
-      ? step === 'done' && (missingCopies(progress).length > 0 || progress.leftBehind !== undefined)
-      : reason.code !== 'cancelled';
+  const toMend = reason === undefined ? step === 'done' && !isAsItShouldBe(progress) : reason.code !== 'cancelled';
   showPhase(
     waiting ? 'waiting' : step,
     describeBackup(progress),

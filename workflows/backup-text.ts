@@ -54,6 +54,8 @@ function stateOf(progress: BackupProgress): string {
   if (waits.size > 0) return waitState(waits);
   if (step !== 'done' && step !== 'failed') return NOW[step];
   const missing = missingCopies(progress).length;
+  const anomaly = progress.dumped?.anomaly;
+  if (anomaly != null) return `**Done, but marked as anomalous:** ${asWritten(anomaly)}.`;
   return missing === 0
     ? '**Done.** Every copy was read back from its destination and decoded in full.'
     : `**Done, with a debt:** ${missing} of ${progress.copies.length} copies ${missing === 1 ? 'is' : 'are'} missing.`;
@@ -75,6 +77,8 @@ function nextStep(progress: BackupProgress): string {
   if (waits.size > 0) return waitNext(waits, plan.endsAt);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   const missing = missingCopies(progress);
+  if (progress.dumped?.anomaly != null)
+    return `look at the database. If it is as it should be: \`cofre accept ${plan.backupId}\`; if not, \`cofre restore --from ${id} --latest --to ${id}\` takes the backup before.`;
   if (leftBehind !== undefined) return `${asWritten(sentence(leftBehind))} The backup is whole without it.`;
   if (missing.length > 0)
     return `mend ${missing.map(({ destination }) => destination).join(', ')}; then \`cofre backup ${id}\` makes a complete one.`;

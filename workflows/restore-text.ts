@@ -74,6 +74,8 @@ export function planRows(plan: RestorePlan, checked: RestoreCheck): [string, str
       `${source.backupId}, data of ${timeInWords(source.snapshotAt)}, ${bytesInWords(source.sizeBytes)} (${bytesInWords(source.rawBytes)} raw)`,
     ]);
     rows.push(['copies', source.copies.map(({ destination }) => destination.name).join(', then ')]);
+    if (source.anomalous)
+      rows.push(['anomalous', 'much less is in it than in the backup before; `cofre show` tells how much']);
     for (const { backupId, why } of source.passedOver) rows.push(['passed over', `${backupId}: ${why}`]);
   } else {
     rows.push(['source', source.type === 'file' ? `the dump ${source.path}` : 'nothing: an empty database']);

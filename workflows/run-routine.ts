@@ -17,6 +17,8 @@ interface EnvironmentOutcome {
   /** Its run, once it was started. */
   workflowId?: string;
   sizeBytes?: number;
+  /** Its backup is complete and marked as anomalous: why, in words. */
+  anomaly?: string;
   reason?: Reason;
 }
 
@@ -89,6 +91,7 @@ class Night {
       const result = await this.#backUp(outcome.environment, outcome.workflowId);
       outcome.state = result.state;
       outcome.sizeBytes = result.sizeBytes;
+      if (result.anomaly !== null) outcome.anomaly = result.anomaly;
     } catch (error) {
       outcome.state = 'failed';
       outcome.reason = reasonOf(error);
@@ -155,7 +158,9 @@ class Night {
   #show(how: 'running' | 'done' | 'cancelled' = 'running'): void {
     const count = (...states: EnvironmentOutcome['state'][]): number =>
       this.#outcomes.filter(({ state }) => states.includes(state)).length;
-    const inTrouble = count('failed', 'not-started', 'incomplete');
+    const anomalous = this.#outcomes.filter(({ anomaly }) => anomaly !== undefined).length;
+    const failed = count('failed', 'not-started', 'incomplete');
+    const inTrouble = failed + anomalous;
     const total = this.#outcomes.length;
     const sizeBytes = this.#outcomes.reduce((sum, outcome) => sum + (outcome.sizeBytes ?? 0), 0);
     const counts = `${count('complete')} of ${total} complete, ${count('running')} running, ${count('waiting')} waiting, ${inTrouble} in trouble; ${bytesInWords(sizeBytes)} so far.`;
@@ -168,20 +173,21 @@ class Night {
       next: how === 'cancelled' ? 'none.' : inTrouble > 0 ? mend : how === 'done' ? 'none.' : goesOn,
       facts: this.#facts(),
     };
-    const failed = how === 'done' && inTrouble > 0;
-    const phase = failed || how === 'cancelled' ? 'failed' : how;
-    showPhase(phase, page, failed ? 'operator' : 'nothing');
+    const phase = how === 'cancelled' || (how === 'done' && failed > 0) ? 'failed' : how;
+    showPhase(phase, page, how === 'done' && inTrouble > 0 ? 'operator' : 'nothing');
   }
 
   /** Who is in trouble, who runs, and then the others as far as a page holds them. */
   #facts(): [string, string][] {
-    const rank = ({ state }: EnvironmentOutcome): number => ORDER.indexOf(state);
+    const rank = ({ state, anomaly }: EnvironmentOutcome): number =>
+      ORDER.indexOf(anomaly === undefined ? state : 'incomplete');
     const sorted = [...this.#outcomes].sort((one, other) => rank(one) - rank(other));
     const facts = sorted.slice(0, LISTED).map((outcome): [string, string] => {
-      const { environment, state, workflowId, sizeBytes, reason } = outcome;
+      const { environment, state, workflowId, sizeBytes, anomaly, reason } = outcome;
       const words = [
         state === 'not-started' ? 'not started' : state,
         sizeBytes === undefined ? '' : bytesInWords(sizeBytes),
+        anomaly === undefined ? '' : `anomalous: ${asWritten(anomaly)}`,
         reason === undefined ? '' : `${reason.code}: ${asWritten(reason.message.slice(0, 300))}`,
       ];
       const name = workflowId === undefined ? environment : runLink(workflowId, environment);

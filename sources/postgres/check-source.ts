@@ -2,7 +2,7 @@ import pg from 'pg';
 
 import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
-import { findClients, type Clients, type FindClients } from './clients.ts';
+import { findClients, toolVersion, type Clients, type FindClients } from './clients.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { IS_DUMPED } from './dumped.ts';
 import { estimateRawBytes } from './estimate.ts';
@@ -37,6 +37,8 @@ export async function checkSource(
   return withClient(target, async (client) => {
     const server = await readServerFacts(client);
     const tools = await find(server.versionNumber);
+    // They are needed only after the dump, which would then have been for nothing.
+    for (const name of ['zstd', 'tar']) await toolVersion(name);
     const { rows } = await client.query<{
       oid: number;
       size: string;

@@ -236,7 +236,7 @@ test('the latest verified backup is found, and the newer ones that were passed o
   const open = await running('latest');
   await verified('elsewhere');
 
-  const backup = await latestVerifiedBackup(fresh.catalog, 'latest');
+  const backup = await latestVerifiedBackup(fresh.catalog, 'latest', { anomalous: 'take' });
   assert.equal(backup?.id, best);
   assert.deepEqual(await passedOver(fresh.catalog, backup), [
     { backupId: open, why: 'still running' },
@@ -245,7 +245,7 @@ test('the latest verified backup is found, and the newer ones that were passed o
   ]);
   assert.deepEqual(await lastSizes(fresh.catalog, 'latest'), { rawBytes: 600, sizeBytes: 60 });
 
-  const earlier = await latestVerifiedBackup(fresh.catalog, 'latest', { before: backup?.startedAt });
+  const earlier = await latestVerifiedBackup(fresh.catalog, 'latest', { before: backup?.startedAt, anomalous: 'take' });
   assert.equal(earlier?.id, older);
   assert.deepEqual((await passedOver(fresh.catalog, earlier))[0], {
     backupId: best,
@@ -255,7 +255,7 @@ test('the latest verified backup is found, and the newer ones that were passed o
 
 test('an environment without a verified backup has none', async () => {
   await dumped('bare');
-  assert.equal(await latestVerifiedBackup(fresh.catalog, 'bare'), undefined);
+  assert.equal(await latestVerifiedBackup(fresh.catalog, 'bare', { anomalous: 'take' }), undefined);
   assert.equal(await lastSizes(fresh.catalog, 'bare'), null);
 });
 
