@@ -41,6 +41,8 @@ async function forceDrop(client: pg.Client, name: string): Promise<void> {
     if (force === '')
       await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
     try {
+      // A template cannot be dropped, and whoever owned the database may have made it one.
+      await client.query(`ALTER DATABASE ${escapeIdentifier(name)} IS_TEMPLATE false`);
       await client.query(`DROP DATABASE IF EXISTS ${escapeIdentifier(name)}${force}`);
       return;
     } catch (error) {

@@ -141,6 +141,20 @@ async function handOver(client: pg.Client, { target, replacement, login }: LoadR
   // What is left are the rights it was lent.
   await client.query(`DROP OWNED BY ${from}`);
   await client.query('COMMIT');
+  await resetDatabase(client, replacement);
+}
+
+/** The login owned the database, so code of the source's that ran as it may have changed that, too. */
+async function resetDatabase(client: pg.Client, replacement: Replacement): Promise<void> {
+  const database = escapeIdentifier(replacement.name);
+  const { rows } = await client.query<{ grantee: string }>(
+    `SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+       FROM pg_database d CROSS JOIN aclexplode(d.datacl) a WHERE d.oid = $1 AND a.grantee <> d.datdba`,
+    [replacement.oid],
+  );
+  for (const { grantee } of rows) await client.query(`REVOKE ALL ON DATABASE ${database} FROM ${grantee} CASCADE`);
+  await client.query(`ALTER DATABASE ${database} RESET ALL`);
+  await client.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
 }
 
 /**
