@@ -26,10 +26,11 @@ import {
   toReport,
   type LocalDumpReport,
 } from './local-dump.ts';
+import { requireOwnDatabase } from './own-database.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
 import { proveCopy, publishedManifest } from './prove-copy.ts';
 import type { ArchiveReport, DumpReport } from './reports.ts';
-import { requireOneDestination, requireSameServer, sourceOf } from './source.ts';
+import { requireDifferentPlaces, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep, type Step } from './step.ts';
 
@@ -99,7 +100,9 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     /** Finds, before anything is written, what would stop the dump later: access, versions, identity, room, destinations. */
     async checkBackup({ plan }: { plan: BackupPlan }): Promise<{ estimatedRawBytes: number }> {
       return await asStep(async () => {
-        const report = await checkSource(await sourceOf(plan), { find: findClients });
+        const target = await sourceOf(plan);
+        const report = await checkSource(target, { find: findClients });
+        await requireOwnDatabase(catalog, plan, target, report.server.systemIdentifier);
         await requireSameServer(catalog, plan, report.server);
         const rawBytes = plan.lastSizes === null ? report.estimatedRawBytes : plan.lastSizes.rawBytes;
         // A run that comes back to this host has its dump here already, or the rest of one that holds the room for the next.
@@ -108,6 +111,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
           await new DumpRoom(spool, plan, rawBytes).require();
         }
         await requireOneDestination(plan.destinations);
+        await requireDifferentPlaces(plan.destinations);
         return { estimatedRawBytes: rawBytes };
       });
     },

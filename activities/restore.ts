@@ -19,6 +19,7 @@ import type { HostDependencies } from './backup.ts';
 import { findDumpFile } from './dump-file.ts';
 import { fetchObject } from './fetch.ts';
 import { loadAndCompare } from './load-and-compare.ts';
+import { requireOwnDatabase } from './own-database.ts';
 import type { RestorePlan } from './plans.ts';
 import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck, SwapReport } from './reports.ts';
 import {
@@ -59,12 +60,14 @@ export function createRestoreActivities(dependencies: HostDependencies) {
     async checkRestore({ plan, fetched }: { plan: RestorePlan; fetched?: boolean }): Promise<RestoreCheck> {
       return await asStep(async () => {
         const manifest = await manifestOf(catalog, plan);
-        const report = await checkTarget(await targetOf(plan), {
+        const target = await targetOf(plan);
+        const report = await checkTarget(target, {
           facts: manifest?.database ?? null,
           serverVersionNumber: manifest?.server.versionNumber ?? null,
           extensions: extensionsOf(plan, manifest),
         });
         const { newServer } = await requireKnownServer(catalog, plan, report);
+        const doubts = await requireOwnDatabase(catalog, plan, target.admin, report.server.systemIdentifier);
         // The load looks again at what was fetched; a dump by path may be gone or another one by then.
         const { warning } = fetched === true ? { warning: null } : await clientsFor(plan, manifest, report.server);
         if (fetched !== true && (await finishedFetch(spool, plan)) === undefined)
@@ -80,6 +83,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
             .map(({ name, version }) => `${name} ${version}`),
           warnings: [
             ...(warning === null ? [] : [warning]),
+            ...doubts,
             ...report.warnings,
             ...report.roles.different.map(
               ({ name, differences }) => `the role ${name} exists and stays as it is: ${differences.join(', ')}`,

@@ -47,6 +47,32 @@ export async function requireOneDestination(destinations: readonly NamedDestinat
   throw failures[0];
 }
 
+/**
+ * Two destinations that are one folder (by a link, a mount, another spelling) would count one copy twice.
+ * @throws CofreError `bad-config`, naming both. What cannot be asked now is passed over.
+ */
+export async function requireDifferentPlaces(destinations: readonly NamedDestination[]): Promise<void> {
+  const known = new Map<string, string>();
+  for (const { name, config } of destinations) {
+    const id = await withDestination(name, config, (place) => place.identity()).catch(ignoreUnreachable);
+    if (id === undefined) continue;
+    const other = known.get(id);
+    if (other !== undefined) throw samePlace(other, name);
+    known.set(id, name);
+  }
+}
+
+export function samePlace(one: string, other: string): CofreError {
+  return new CofreError('bad-config', `the destinations ${one} and ${other} are one place: two copies there are one`, {
+    hint: 'give each destination a place of its own in cofre.yaml, then cofre apply',
+  });
+}
+
+function ignoreUnreachable(error: unknown): undefined {
+  if (error instanceof CofreError) return undefined;
+  throw error;
+}
+
 function ignoreNotFound(error: unknown): undefined {
   if (error instanceof CofreError && error.code === 'not-found') return undefined;
   throw error;

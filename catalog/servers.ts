@@ -3,7 +3,7 @@ import type { Catalog } from './open.ts';
 
 /** A database server as it was seen. */
 export interface SeenServer {
-  /** `pg_control_system().system_identifier`: what tells one server from a copy under the same address. */
+  /** `pg_control_system().system_identifier`: what tells one server from another under the same address. */
   readonly systemIdentifier: string;
   /** Its name in the configuration. */
   readonly server: string;
@@ -61,6 +61,17 @@ export async function acceptServer(
 export async function recordedServer(catalog: Catalog, environment: string): Promise<RecordedServer | undefined> {
   const current = await newest(catalog, environment);
   return current === undefined ? undefined : toServer(current);
+}
+
+/** The environments whose database is expected on a server. */
+export async function environmentsOn(catalog: Catalog, systemIdentifier: string): Promise<string[]> {
+  const rows = await catalog.query<{ environment: string }>(
+    `SELECT environment FROM (
+       SELECT DISTINCT ON (environment) environment, system_identifier FROM cofre.servers ORDER BY environment, number DESC
+     ) newest WHERE system_identifier = $1 ORDER BY environment`,
+    [systemIdentifier],
+  );
+  return rows.map(({ environment }) => environment);
 }
 
 async function newest(catalog: Catalog, environment: string): Promise<ServerRow | undefined> {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Check } from './doctor/check.ts';
 import { examineCatalog } from './doctor/catalog.ts';
 import { examineConfiguration } from './doctor/configuration.ts';
+import { examineIdentity } from './doctor/identity.ts';
 import { examineDestinations, examineSpool, examineTools } from './doctor/machine.ts';
 import { examineServers } from './doctor/servers.ts';
 import { examineTemporal } from './doctor/temporal.ts';
@@ -46,6 +47,7 @@ export async function examineAll({ config: path }: Pick<GlobalOptions, 'config'>
       ...(await examineSpool(config, host)),
       ...(await examineDestinations(config, host)),
       ...(await examineServers(config, host)),
+      ...(await examineIdentity(config)),
     ];
   } finally {
     await session.close();

@@ -32,6 +32,9 @@ export interface Destination {
   /** Removes `key`. Removing a missing key succeeds. */
   remove(key: string, options?: CallOptions): Promise<void>;
 
+  /** The same for one place, however it is addressed, and for no other; kept in the place itself. */
+  identity(): Promise<string>;
+
   /** Releases connections. May be called twice. */
   close(): Promise<void>;
 }

@@ -20,8 +20,8 @@ export const MARKER = RESERVED_KEY;
 const marker = z.looseObject({ format: z.literal(1), id: z.uuid() });
 const MARKER_MAX_BYTES = 4096;
 
-/** @throws CofreError `not-mounted` when the marker is not in the folder. */
-export async function requireMarker(root: string): Promise<void> {
+/** Gives the id in the folder's marker. @throws CofreError `not-mounted` when there is none. */
+export async function requireMarker(root: string): Promise<string> {
   const text = await readMarker(root);
   if (text === undefined) {
     throw new CofreError('not-mounted', `${root} has no ${MARKER}: the volume is not mounted, or was never prepared`, {
@@ -34,7 +34,8 @@ export async function requireMarker(root: string): Promise<void> {
   } catch {
     value = undefined;
   }
-  if (marker.safeParse(value).success) return;
+  const parsed = marker.safeParse(value);
+  if (parsed.success) return parsed.data.id;
   throw new CofreError('not-mounted', `the ${MARKER} in ${root} is not one that this Cofre wrote or knows`, {
     hint: 'look what is mounted there; a newer Cofre may have prepared it',
   });

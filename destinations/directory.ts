@@ -97,6 +97,10 @@ export class DirectoryDestination implements Destination {
     }
   }
 
+  async identity(): Promise<string> {
+    return await requireMarker(this.#root);
+  }
+
   async close(): Promise<void> {
     // Nothing is kept open.
   }

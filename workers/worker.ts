@@ -13,6 +13,7 @@ import { readApplied } from '../activities/applied.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
+import { MARKER } from '../destinations/directory-marker.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';
@@ -149,6 +150,7 @@ async function prepareHost(
   const spool = new Spool(settings.spool, settings.keepFree);
   // Whoever could write here could have any process ended, and read the passwords of running tools.
   await makeOwnFolder(spool.path);
+  await refuseDestination(spool.path);
   await makePrivateFolder(dirname(spool.scratch));
   await claimSpool(spool);
   const ended = endRecordedGroups(spool.records);
@@ -176,4 +178,12 @@ async function claimSpool(spool: Spool): Promise<void> {
     });
   }
   await writeFileWhole(claim, `${process.pid} ${startTimeOf(process.pid) ?? ''}`);
+}
+
+/** Where the spool is a destination by a link or a mount, removing local files would remove the copies. */
+async function refuseDestination(spool: string): Promise<void> {
+  if ((await readIfThere(join(spool, MARKER))) === undefined) return;
+  throw new CofreError('bad-config', `the spool ${spool} is the folder of a destination (it has a ${MARKER})`, {
+    hint: 'give the host a spool of its own in cofre.yaml, then cofre apply',
+  });
 }

@@ -1,8 +1,9 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 
 import type { Config } from '../../config/schema.ts';
 import { MARKER, requireMarker } from '../../destinations/directory-marker.ts';
 import { sees } from '../../activities/plans.ts';
+import { samePlace } from '../../activities/source.ts';
 import { CofreError, nativeCode } from '../../errors/error.ts';
 
 /** What a destination's folder looks like from this machine. */
@@ -19,12 +20,15 @@ export interface FolderStep {
 /**
  * The destinations that this machine sees and that are not ready. One that is not new is never prepared by itself:
  * an empty folder may be the mount point of a volume that is not mounted just now.
+ * @throws CofreError `bad-config` when two of them are one folder.
  */
 export async function planFolders(
   config: Pick<Config, 'destinations'>,
   host: string | undefined,
   formerPaths: Readonly<Record<string, string | undefined>>,
 ): Promise<FolderStep[]> {
+  const [same] = await sameFolders(config, host);
+  if (same !== undefined) throw samePlace(...same);
   const steps: FolderStep[] = [];
   for (const [destination, settings] of Object.entries(config.destinations)) {
     if (settings.shared !== true && (host === undefined || !sees(host, settings))) continue;
@@ -34,6 +38,31 @@ export async function planFolders(
       steps.push({ destination, path: settings.path, state, prepare: isNew && state === 'empty' });
   }
   return steps;
+}
+
+/** Pairs of destinations that are one folder on this machine, by a link or a mount, whatever their paths look like. */
+export async function sameFolders(
+  { destinations }: Pick<Config, 'destinations'>,
+  host: string | undefined,
+): Promise<[string, string][]> {
+  const known = new Map<string, string>();
+  const pairs: [string, string][] = [];
+  for (const [name, settings] of Object.entries(destinations)) {
+    if (settings.shared !== true && (host === undefined || !sees(host, settings))) continue;
+    const ids = await identitiesOf(settings.path);
+    const other = ids.map((id) => known.get(id)).find((found) => found !== undefined);
+    if (other !== undefined) pairs.push([other, name]);
+    for (const id of ids) known.set(id, known.get(id) ?? name);
+  }
+  return pairs;
+}
+
+/** The folder itself, and its marker: one share that is mounted twice has two folders. None where there is no folder. */
+async function identitiesOf(path: string): Promise<string[]> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return [];
+  const marker = await requireMarker(path).catch(() => undefined);
+  return [`${found.dev}:${found.ino}`, ...(marker === undefined ? [] : [marker])];
 }
 
 /** Looks at a folder and changes nothing. @throws CofreError where it cannot be read. */

@@ -3,12 +3,13 @@ import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { sees } from '../../activities/plans.ts';
+import { samePlace } from '../../activities/source.ts';
 import { keepFreeBytes } from '../../config/keep-free.ts';
 import type { Config } from '../../config/schema.ts';
 import { toolVersion } from '../../sources/postgres/clients.ts';
-import { folderState, folderTrouble } from '../apply/folders.ts';
+import { folderState, folderTrouble, sameFolders } from '../apply/folders.ts';
 import { bytesInWords } from '../print.ts';
-import { examine, fail, ok, warn, type Check } from './check.ts';
+import { examine, fail, failureOf, ok, warn, type Check } from './check.ts';
 
 const TOOLS = { setpriv: 'util-linux', prlimit: 'util-linux', zstd: 'zstd', tar: 'tar' } as const;
 
@@ -80,6 +81,7 @@ export async function examineDestinations(config: Config, host: string | undefin
     if (settings.shared !== true && (host === undefined || !sees(host, settings))) continue;
     checks.push(...(await examine('destination', () => examineFolder(destination, settings.path))));
   }
+  for (const pair of await sameFolders(config, host)) checks.push(failureOf('destination', samePlace(...pair)));
   return checks;
 }
 

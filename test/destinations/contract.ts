@@ -283,6 +283,13 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
       }
     });
 
+    test('case 130: is the same place to every handle, before and after something is stored', async () => {
+      const id = await one.identity();
+      assert.match(id, /^\S{8,}$/);
+      await one.put('a/b/c', bytesBody(Buffer.from('x')));
+      assert.equal(await two.identity(), id);
+    });
+
     test('names itself without secrets', () => {
       const url = new URL(one.url);
       assert.equal(url.password, '');
