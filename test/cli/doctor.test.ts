@@ -45,18 +45,49 @@ describe('cofre doctor', () => {
     assert.equal(find(checks, 'server one', /this machine has its clients/)?.state, 'ok');
   });
 
-  test('a database that is gone, a changed file and an open secret are said', async () => {
+  test('a database that is gone and a changed file are said', async () => {
     const config = here.config();
     await here.write({ ...config, environments: { 'acme-prod': here.environment('nothing_here') } });
-    await chmod(join(here.folder, 'password'), 0o644);
     const checks = await examine();
     assert.equal(
       find(checks, 'environment acme-prod', /no database nothing_here/)?.hint,
       'cofre ensure acme-prod brings it back from its latest backup',
     );
     assert.equal(find(checks, 'catalog', /the file is another/)?.state, 'warn');
-    assert.match(find(checks, 'configuration', /others on this machine may read/)?.hint ?? '', /^chmod 600/);
-    await chmod(join(here.folder, 'password'), 0o600);
+  });
+
+  test('case 132: a secret that others on the machine may read is said, wherever it is named', async () => {
+    const config = here.config();
+    const files = ['of-a-role', 'of-a-server'].map((name) => join(here.folder, name));
+    for (const file of files) await writeFile(file, 'x', { mode: 0o600 });
+    const [role, login] = files.map((file) => ({ password: `file:${file}` }));
+    const environment = here.environment(here.customerDatabase);
+    const { database } = environment as { database: object };
+    await here.write({
+      ...config,
+      servers: {
+        ...config['servers'],
+        more: { ...(config['servers']?.['one'] as object), port: 1, backup: { user: 'u', ...login } },
+      },
+      environments: { 'acme-prod': { ...environment, database: { ...database, roles: { postgres: role } } } },
+    });
+    assert.equal(find(await examine(), 'configuration', /others on this machine may read/), undefined);
+    for (const [file, mode] of [
+      ['password', 0o644],
+      ['of-a-role', 0o640],
+      ['of-a-server', 0o604],
+    ] as const) {
+      const path = join(here.folder, file);
+      await chmod(path, mode);
+      const found = find(
+        await examine(),
+        'configuration',
+        new RegExp(`others on this machine may read the secret ${path}`),
+      );
+      assert.deepEqual([found?.state, found?.hint], ['warn', `chmod 600 ${path}`]);
+      await chmod(path, 0o600);
+    }
+    await here.write(config);
   });
 
   test('a wrong password, a missing secret and a dead server fail with a way out, and the rest is still looked at', async () => {

@@ -39,21 +39,36 @@ describe('a secret that somebody wrote into the file is never printed', () => {
     ['in a field that this version does not have', 'type: directory', `type: s3, secretKey: ${CANARY}`],
     ['for a role', 'env:ACME', `'${CANARY}'`],
   ];
+  async function expectSilence(files: Readonly<Record<string, string>>): Promise<void> {
+    const path = writeFiles(files);
+    const errors: unknown[] = [await mistakesOf(() => loadConfig(path))];
+    for (const load of [loadConnection, loadEnsureConfig, (file: string) => loadEnsureConfig(file, 'acme-prod')]) {
+      await load(path).catch((error: unknown) => errors.push(error));
+    }
+    for (const error of errors) {
+      const printed = `${inspect(error, { depth: 10, showHidden: true })}${JSON.stringify(error)}${String(error)}`;
+      assert.ok(!printed.includes(CANARY), printed);
+    }
+  }
+
   for (const [title, piece, by] of places) {
-    test(title, async () => {
-      const path = writeFiles({ 'cofre.yaml': changed([piece, by]) });
-      const errors = [await mistakesOf(() => loadConfig(path))];
-      for (const load of [loadConnection, loadEnsureConfig]) {
-        await load(path).catch((error: unknown) => errors.push(error as (typeof errors)[number]));
-      }
-      for (const error of errors) {
-        const printed = `${inspect(error, { depth: 10, showHidden: true })}${JSON.stringify(error)}${error.message}`;
-        assert.ok(!printed.includes(CANARY), printed);
-      }
+    test(`case 132: a secret ${title}, here or in an included file`, async () => {
+      const text = changed([piece, by]);
+      await expectSilence({ 'cofre.yaml': text });
+      const head = text.split('\n').slice(0, 2).join('\n');
+      if (head.includes(CANARY)) return;
+      await expectSilence({ 'cofre.yaml': `${head}\ninclude: [more.yaml]\n`, 'more.yaml': text.slice(head.length) });
     });
   }
 
-  test('nor when the file is not a configuration at all', async () => {
+  test('case 132: what `cofre ensure` reads takes only references either', async () => {
+    const text = `servers: { pg: { host: h } }\nenvironments: { a: { database: { server: pg, name: a, owner: a, roles: { a: { password: ${CANARY} } } } } }\n`;
+    const error = await mistakesOf(() => loadEnsureConfig(writeFiles({ 'cofre.yaml': text }), 'a'));
+    assert.match(error.message, /cofre\.yaml:2:89 .*must be a reference to the secret/);
+    assert.ok(!inspect(error, { depth: 10, showHidden: true }).includes(CANARY));
+  });
+
+  test('case 132: nor when the file is not a configuration at all', async () => {
     for (const content of [
       CANARY,
       `db:5432:*:cofre:${CANARY}`,
