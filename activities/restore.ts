@@ -13,6 +13,7 @@ import type { Clients } from '../sources/postgres/clients.ts';
 import { discardLoad } from '../sources/postgres/create-database.ts';
 import { dropDatabase } from '../sources/postgres/drop-database.ts';
 import { openArchive } from '../sources/postgres/open-archive.ts';
+import { refuseSuperusersSessions } from '../sources/postgres/restore-lacks.ts';
 import { oldName, type RestoreTarget } from '../sources/postgres/restore-target.ts';
 import { isSwapped, swapDatabases } from '../sources/postgres/swap.ts';
 import type { HostDependencies } from './backup.ts';
@@ -66,6 +67,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           serverVersionNumber: manifest?.server.versionNumber ?? null,
           extensions: extensionsOf(plan, manifest),
         });
+        await withClient(target.admin, (client) => refuseSuperusersSessions(client, target));
         const { newServer } = await requireKnownServer(catalog, plan, report);
         const doubts = await requireOwnDatabase(catalog, plan, target.admin, report.server.systemIdentifier);
         // The load looks again at what was fetched; a dump by path may be gone or another one by then.

@@ -74,6 +74,24 @@ export interface DatabaseFacts {
   readonly sizeBytes: number;
   /** What belongs to others than the owner of the database; older manifests have none. */
   readonly owners?: readonly ObjectOwner[];
+  /** What an admin that is no superuser must know before it restores; older manifests have none. */
+  readonly needs?: RestoreNeeds;
+}
+
+/** What takes more than to own the database. Objects are named as `pg_identify_object` does, at most a hundred of a kind. */
+export interface RestoreNeeds {
+  /** Tables whose row-level security holds for their owners too: who restores must bypass it. */
+  readonly forcedRowSecurity: readonly string[];
+  /** Objects whose rights only a superuser can give back: others than their owners granted them, or they are the system's or an extension's. */
+  readonly superusersRights: readonly string[];
+  /** Tables that their own owner may not read. */
+  readonly closedToOwners: readonly string[];
+  /** Roles with default privileges: only who may act for them can restore those. */
+  readonly defaultPrivileges: readonly string[];
+  /** Extensions with tables of their own whose rows are in the dump. */
+  readonly extensionTables: readonly string[];
+  /** The schema public is not as a server before 15 makes it, where it belongs to a superuser. */
+  readonly changedPublic: boolean;
 }
 
 export interface Membership {

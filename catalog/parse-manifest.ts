@@ -71,6 +71,16 @@ const database = z.strictObject({
   privileged: z.array(z.strictObject({ type: word, schema: word.nullable(), name: long.min(1) })),
   sizeBytes: count,
   owners: z.array(z.strictObject({ type: word, identity: long.min(1), owner: word })).exactOptional(),
+  needs: z
+    .strictObject({
+      forcedRowSecurity: z.array(long),
+      superusersRights: z.array(long),
+      closedToOwners: z.array(long),
+      defaultPrivileges: z.array(word),
+      extensionTables: z.array(word),
+      changedPublic: z.boolean(),
+    })
+    .exactOptional(),
 });
 
 const content = z.strictObject({

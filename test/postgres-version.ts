@@ -20,8 +20,8 @@ export interface VersionServer {
   stop(): Promise<void>;
 }
 
-/** The folder of clients that `tools/setup tests` provided; both have known holes. */
-export function clientsFolder(major: 16 | 18): string {
+/** The folder of clients that `tools/setup tests` provided; all of them have known holes. */
+export function clientsFolder(major: 16 | 17 | 18): string {
   return join(projectFolder, '.tools/clients', String(major), 'bin');
 }
 

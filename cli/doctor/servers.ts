@@ -1,14 +1,16 @@
 import type pg from 'pg';
 
 import type { Config, ServerConfig } from '../../config/schema.ts';
-import { resolveSecret } from '../../config/secret.ts';
 import { CofreError } from '../../errors/error.ts';
-import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { withClient } from '../../postgres/connect.ts';
 import { checkSource } from '../../sources/postgres/check-source.ts';
 import { clientFinder, type FindClients } from '../../sources/postgres/clients.ts';
+import { readAdminRights } from '../../sources/postgres/admin-rights.ts';
 import { readServerFacts } from '../../sources/postgres/facts.ts';
+import { lacksOnServer } from '../../sources/postgres/restore-lacks.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, ok, warn, type Check } from './check.ts';
+import { examineRestore, loginTo } from './restores.ts';
 
 const AT_ONCE = 4;
 const CLOCK_WARN_MS = 5_000;
@@ -29,7 +31,10 @@ export async function examineServers(config: Config, host: string | undefined): 
     for (let start = 0; start < own.length; start += AT_ONCE) {
       const some = own
         .slice(start, start + AT_ONCE)
-        .map(([id, { database }]) => examineSource(id, server, database.name, findClients));
+        .map(async ([id, { database }]) => [
+          ...(await examineSource(id, server, database.name, findClients)),
+          ...(await examineRestore(`environment ${id}`, server, database)),
+        ]);
       checks.push(...(await Promise.all(some)).flat());
     }
   }
@@ -38,10 +43,10 @@ export async function examineServers(config: Config, host: string | undefined): 
 
 async function examineServer(area: string, server: ServerConfig, findClients: FindClients): Promise<Check[]> {
   const before = Date.now();
-  return await withClient(await targetOf(server, server.admin, server.maintenanceDatabase), async (client) => {
+  return await withClient(await loginTo(server, server.admin, server.maintenanceDatabase), async (client) => {
     const facts = await readServerFacts(client);
     const checks = [ok(area, `${server.host}:${server.port} is PostgreSQL ${facts.version}`)];
-    checks.push(await examineAdmin(area, client, server.admin.user));
+    checks.push(...(await examineAdmin(area, client, server.admin.user)));
     checks.push(await examineClock(area, client, before));
     checks.push(...(await examine(area, () => examineClients(area, facts.versionNumber, findClients))));
     return checks;
@@ -54,15 +59,14 @@ async function examineClients(area: string, versionNumber: number, findClients: 
   return [ok(area, `this machine has its clients: ${pgDump}, ${version}`)];
 }
 
-async function examineAdmin(area: string, client: pg.Client, user: string): Promise<Check> {
-  const { rows } = await client.query<{ superuser: boolean }>(
-    'SELECT rolsuper AS superuser FROM pg_roles WHERE rolname = current_user',
-  );
-  if (rows[0]?.superuser === true) return ok(area, `the admin login ${user} may create roles and databases`);
-  return fail(
-    area,
-    `the admin login ${user} is no superuser: a restore could not give back every owner and extension`,
-    `as a superuser: ALTER ROLE ${user} SUPERUSER;`,
+async function examineAdmin(area: string, client: pg.Client, user: string): Promise<Check[]> {
+  const rights = await readAdminRights(client);
+  if (rights.superuser) return [ok(area, `the admin login ${user} is a superuser and may restore everything`)];
+  const lacks = await lacksOnServer(client, rights);
+  if (lacks.length === 0)
+    return [ok(area, `the admin login ${user}, no superuser, may create databases and roles and end sessions`)];
+  return lacks.map(({ what, sql }) =>
+    fail(area, `the admin login ${user} lacks what every restore needs: ${what}`, `as a superuser: ${sql}`),
   );
 }
 
@@ -86,7 +90,7 @@ async function examineSource(
   const area = `environment ${id}`;
   return await examine(area, async () => {
     try {
-      const report = await checkSource(await targetOf(server, server.backup, database), { find: findClients });
+      const report = await checkSource(await loginTo(server, server.backup, database), { find: findClients });
       const found = ok(
         area,
         `${server.backup.user} may read all of ${database}, about ${bytesInWords(report.estimatedRawBytes)} of raw data`,
@@ -101,14 +105,9 @@ async function examineSource(
 
 async function answers(server: ServerConfig): Promise<boolean> {
   try {
-    await withClient(await targetOf(server, server.backup, server.maintenanceDatabase), () => Promise.resolve());
+    await withClient(await loginTo(server, server.backup, server.maintenanceDatabase), () => Promise.resolve());
     return true;
   } catch (error) {
     return error instanceof CofreError && error.code !== 'server-unavailable';
   }
-}
-
-async function targetOf(server: ServerConfig, login: ServerConfig['admin'], database: string): Promise<PostgresTarget> {
-  const { host, port, tls } = server;
-  return { host, port, tls, user: login.user, password: await resolveSecret(login.password), database };
 }

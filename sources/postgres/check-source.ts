@@ -120,11 +120,21 @@ function mend(kinds: ReadonlySet<Kind>, target: PostgresTarget, versionNumber: n
     );
   }
   if (kinds.has('rows')) statements.push(`ALTER ROLE ${role} BYPASSRLS;`);
-  if (kinds.has('largeObject')) {
-    // For this role alone: no other login reads more than before.
-    statements.push(
-      `ALTER ROLE ${role} IN DATABASE ${pg.escapeIdentifier(target.database)} SET lo_compat_privileges = on;`,
-    );
-  }
+  if (kinds.has('largeObject')) statements.push(mendLargeObjects(target, versionNumber));
   return statements;
+}
+
+/**
+ * From 18 on rights can be given for the large objects of the future. Before, for this role and this database alone, it
+ * reads all of them whatever their rights are; it may write them too, which default_transaction_read_only prevents in 16 and 17.
+ */
+function mendLargeObjects({ user, database }: PostgresTarget, versionNumber: number): string {
+  const role = pg.escapeIdentifier(user);
+  if (versionNumber < 180_000)
+    return `ALTER ROLE ${role} IN DATABASE ${pg.escapeIdentifier(database)} SET lo_compat_privileges = on;`;
+  const grants = [
+    `SELECT format('GRANT SELECT ON LARGE OBJECT %s TO %I', oid, ${pg.escapeLiteral(user)}) AS statement FROM pg_largeobject_metadata`,
+    `SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON LARGE OBJECTS TO %I', pg_get_userbyid(lomowner), ${pg.escapeLiteral(user)}) FROM pg_largeobject_metadata`,
+  ].join(' UNION ALL ');
+  return `DO $$ DECLARE g record; BEGIN FOR g IN ${grants} LOOP EXECUTE g.statement; END LOOP; END $$;`;
 }

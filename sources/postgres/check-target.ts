@@ -4,6 +4,7 @@ import type { DatabaseFacts, ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { readServerFacts } from './facts.ts';
+import { findLacks, refuseLacks } from './restore-lacks.ts';
 import type { ExtensionWanted, RestoreTarget } from './restore-target.ts';
 import { describeLeftOut, findMemberships } from './roles.ts';
 import { refusePrivileged } from './table-of-contents.ts';
@@ -12,7 +13,7 @@ import { refusePrivileged } from './table-of-contents.ts';
 export interface TargetReport {
   readonly server: ServerFacts;
   /** The database that would be replaced; null: there is none. */
-  readonly live: { readonly oid: number; readonly sizeBytes: number } | null;
+  readonly live: { readonly oid: number } | null;
   /** Other databases with something of their own: 0 on a new server. The server's and Cofre's are not counted. */
   readonly otherDatabases: number;
   readonly extensions: readonly { readonly name: string; readonly recorded: string | null; readonly version: string }[];
@@ -49,10 +50,10 @@ export async function checkTarget(target: RestoreTarget, backup: BackupToCheck):
   }
   if (!target.trusted && backup.facts !== null) refusePrivileged(backup.facts.privileged);
   return withClient(target.admin, async (client) => {
-    await checkAdmin(client, target);
     const server = await readServerFacts(client);
     checkServer(server, backup.serverVersionNumber);
     const extensions = await findExtensions(client, backup.extensions, server);
+    refuseLacks(target.admin.user, await findLacks(client, target, backup));
     if (backup.facts !== null) await tryLocale(client, backup.facts);
     const roles = await compareRoles(client, target, backup.facts);
     const { missing, leftOut } = await findMemberships(client, backup.facts?.memberships ?? []);
@@ -75,22 +76,6 @@ export async function checkTarget(target: RestoreTarget, backup: BackupToCheck):
       ],
     };
   });
-}
-
-async function checkAdmin(client: pg.Client, target: RestoreTarget): Promise<void> {
-  const { rows } = await client.query<{ superuser: boolean; has: string }>(
-    `SELECT rolsuper AS superuser, concat_ws(', ', CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-            CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) AS has
-       FROM pg_roles WHERE rolname = current_user`,
-  );
-  if (rows[0]?.superuser === true) return;
-  throw new CofreError(
-    'server-denied',
-    `the admin login ${target.admin.user} is not a superuser; it has ${rows[0]?.has === '' ? 'nothing' : rows[0]?.has}`,
-    {
-      hint: 'a restore creates roles, extensions and a login with BYPASSRLS, and ends sessions: give servers: an admin login with SUPERUSER',
-    },
-  );
 }
 
 function checkServer(server: ServerFacts, sourceVersion: number | null): void {
@@ -179,8 +164,8 @@ async function tryLocale(client: pg.Client, facts: DatabaseFacts): Promise<void>
 }
 
 async function findLive(client: pg.Client, name: string): Promise<TargetReport['live']> {
-  const { rows } = await client.query<{ oid: number; sizeBytes: number }>(
-    'SELECT oid::int8::float8 AS oid, pg_database_size(oid)::float8 AS "sizeBytes" FROM pg_database WHERE datname = $1',
+  const { rows } = await client.query<{ oid: number }>(
+    'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
     [name],
   );
   return rows[0] ?? null;

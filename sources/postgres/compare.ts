@@ -77,11 +77,12 @@ async function compareExtensions(client: pg.Client, facts: DatabaseFacts): Promi
   ];
 }
 
+/** But for an extension's own that an admin who is no superuser may not read. */
 async function listTables(client: pg.Client): Promise<{ schema: string; name: string }[]> {
   const { rows } = await client.query<{ schema: string; name: string }>(
     `SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-      ORDER BY pg_relation_size(c.oid) DESC`,
+        AND has_table_privilege(c.oid, 'SELECT') ORDER BY pg_relation_size(c.oid) DESC`,
   );
   return rows;
 }

@@ -2,6 +2,7 @@ import pg from 'pg';
 
 import { CofreError } from '../../errors/error.ts';
 import { withClient } from '../../postgres/connect.ts';
+import { readAdminRights } from './admin-rights.ts';
 import { dropDatabase } from './drop-database.ts';
 import {
   replacementName,
@@ -108,8 +109,9 @@ function markOf(id: string): string {
 
 async function createExtensions(client: pg.Client, login: string, wanted: readonly ExtensionWanted[]): Promise<void> {
   const user = escapeIdentifier(login);
-  // From 15 on, public belongs to the owner of the database by itself.
-  if ((await versionOf(client)) < 150_000) await client.query(`ALTER SCHEMA public OWNER TO ${user}`);
+  // From 15 on, public belongs to the owner of the database by itself; before, only a superuser may give it away.
+  const { versionNumber, superuser } = await readAdminRights(client);
+  if (versionNumber < 150_000 && superuser) await client.query(`ALTER SCHEMA public OWNER TO ${user}`);
   if (!wanted.some(({ name }) => name === 'plpgsql')) await client.query('DROP EXTENSION IF EXISTS plpgsql');
   const ours = extensionSchemas(wanted);
   for (const extension of await inOrder(client, wanted)) {

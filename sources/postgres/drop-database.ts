@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
+import { IS_SUPERUSER } from './admin-rights.ts';
 import { SQLSTATE, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 
 const { escapeIdentifier } = pg;
@@ -30,16 +31,15 @@ export async function dropDatabase(request: { admin: PostgresTarget; name: strin
         `the database ${request.name} is another one than was recorded: it is not dropped`,
       );
     }
-    await forceDrop(client, request.name);
+    await forceDrop(client, request.name, request.oid);
   });
 }
 
-async function forceDrop(client: pg.Client, name: string): Promise<void> {
+async function forceDrop(client: pg.Client, name: string, oid: number): Promise<void> {
   const { rows } = await client.query<{ version: string }>(`SELECT current_setting('server_version_num') AS version`);
   const force = Number(rows[0]?.version) >= 130_000 ? ' WITH (FORCE)' : '';
   for (const deadline = Date.now() + GIVE_UP_AFTER_MS; ; await sleep(50)) {
-    if (force === '')
-      await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
+    if (force === '') await endSessions(client, [oid]);
     try {
       // A template cannot be dropped, and whoever owned the database may have made it one.
       await client.query(`ALTER DATABASE ${escapeIdentifier(name)} IS_TEMPLATE false`);
@@ -49,4 +49,13 @@ async function forceDrop(client: pg.Client, name: string): Promise<void> {
       if (nativeCode(error) !== SQLSTATE.objectInUse || Date.now() > deadline) throw error;
     }
   }
+}
+
+/** Ends the sessions in databases, of those whom this session may end: one of a superuser would fail the others with it. */
+export async function endSessions(client: pg.Client, oids: readonly number[]): Promise<void> {
+  await client.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = ANY($1::oid[])
+        AND (${IS_SUPERUSER} OR usesysid IN (SELECT oid FROM pg_roles WHERE NOT rolsuper))`,
+    [oids],
+  );
 }

@@ -11,6 +11,7 @@ import type {
 } from '../../catalog/manifest.ts';
 import { readOwners } from './owners.ts';
 import { readPrivilegedObjects, SUPERUSER_SETTING } from './privileged.ts';
+import { readRestoreNeeds } from './restore-needs.ts';
 
 /** Which server this is. */
 export async function readServerFacts(client: pg.Client): Promise<ServerFacts> {
@@ -40,10 +41,14 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
       ...settings.filter((setting) => setting.superuser).map(({ name }) => ({ type: 'SETTING', schema: null, name })),
     ],
     owners: await readOwners(client),
+    needs: await readRestoreNeeds(client),
   };
 }
 
-type DatabaseRow = Omit<DatabaseFacts, 'settings' | 'extensions' | 'roles' | 'memberships' | 'privileged' | 'owners'>;
+type DatabaseRow = Omit<
+  DatabaseFacts,
+  'settings' | 'extensions' | 'roles' | 'memberships' | 'privileged' | 'owners' | 'needs'
+>;
 
 async function readDatabase(client: pg.Client): Promise<DatabaseRow> {
   // Through jsonb, because the columns of the locale differ between server versions.
@@ -90,7 +95,8 @@ async function readExtensions(client: pg.Client): Promise<ExtensionFacts[]> {
 
 /**
  * The roles that the database names, those they are members of, and their members; the server's own `pg_…` roles
- * are everywhere. Administrators are members of many customers' roles, so nothing is reached down to or through them.
+ * are everywhere. Administrators are members of many customers' roles, so nothing is reached down to or through them; and
+ * whoever restores owns the extensions.
  * The superuser that `initdb` made is not in pg_shdepend, so owners are also read from the objects.
  */
 const ROLES = `
@@ -98,7 +104,7 @@ const ROLES = `
     select oid, datdba from pg_database where datname = current_database()
   ), named as (
     select s.refobjid as oid from pg_shdepend s, database d where s.refclassid = 'pg_authid'::regclass
-      and (s.dbid = d.oid or s.dbid = 0 and s.classid = 'pg_database'::regclass and s.objid = d.oid)
+      and s.classid <> 'pg_extension'::regclass and (s.dbid = d.oid or s.dbid = 0 and s.classid = 'pg_database'::regclass and s.objid = d.oid)
     union select datdba from database
     union select setrole from pg_db_role_setting s join database d on d.oid = s.setdatabase
     union select relowner from pg_class where oid >= 16384
@@ -107,7 +113,8 @@ const ROLES = `
     union select lomowner from pg_largeobject_metadata
   ), above as (
     select oid from named
-    union select m.roleid from above join pg_auth_members m on m.member = above.oid
+    union select m.roleid from above join pg_roles r on r.oid = above.oid and not r.rolsuper and not r.rolcreaterole
+      join pg_auth_members m on m.member = above.oid
   ), below as (
     select oid from named
     union select m.member from below join pg_roles r on r.oid = below.oid and not r.rolsuper and r.rolname !~ '^pg_'

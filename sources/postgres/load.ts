@@ -5,8 +5,8 @@ import { CofreError } from '../../errors/error.ts';
 import type { ToolContext } from '../../processes/tool.ts';
 import { analyzeDatabase } from './analyze.ts';
 import { openToLogin } from './create-database.ts';
+import { handOver } from './hand-over.ts';
 import type { OpenArchive } from './open-archive.ts';
-import { restoreOwners } from './owners.ts';
 import { runPgRestore, type PgRestoreRun } from './pg-restore.ts';
 import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
 import { namesOf } from './restore-failure.ts';
@@ -84,10 +84,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   await analyzeDatabase({ ...target.admin, ...login, database: replacement.name }, request.jobs);
   phase = 'rights';
   tell(0);
-  const warnings = await withAdminIn(target, replacement, async (client) => {
-    await handOver(client, request);
-    return request.facts === null ? [] : restoreOwners(client, target, request.facts);
-  });
+  const warnings = await withAdminIn(target, replacement, (client) => handOver(client, request));
   // Rights after ownership: an owner that changes later would take the rights of the one before with it.
   await restore('admin', plan.acl, 1, { rights: true });
   // Last: from now on event triggers see what is done.
@@ -128,44 +125,6 @@ async function giveToLogin(
     for (const { statement } of rows) await client.query(statement);
   }
   await openToLogin(client, login.user);
-}
-
-async function handOver(client: pg.Client, { target, replacement, login }: LoadRequest): Promise<void> {
-  const from = escapeIdentifier(login.user);
-  const owner = escapeIdentifier(target.owner);
-  // Not to the environment's owner yet: who owns a database may connect to it.
-  await client.query(`ALTER DATABASE ${escapeIdentifier(replacement.name)} OWNER TO CURRENT_USER`);
-  await client.query('BEGIN');
-  await client.query(`REASSIGN OWNED BY ${from} TO ${owner}`);
-  await givePublicBack(client);
-  // What is left are the rights it was lent.
-  await client.query(`DROP OWNED BY ${from}`);
-  await client.query('COMMIT');
-  await resetDatabase(client, replacement);
-}
-
-/** The login owned the database, so code of the source's that ran as it may have changed that, too. */
-async function resetDatabase(client: pg.Client, replacement: Replacement): Promise<void> {
-  const database = escapeIdentifier(replacement.name);
-  const { rows } = await client.query<{ grantee: string }>(
-    `SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-       FROM pg_database d CROSS JOIN aclexplode(d.datacl) a WHERE d.oid = $1 AND a.grantee <> d.datdba`,
-    [replacement.oid],
-  );
-  for (const { grantee } of rows) await client.query(`REVOKE ALL ON DATABASE ${database} FROM ${grantee} CASCADE`);
-  await client.query(`ALTER DATABASE ${database} RESET ALL`);
-  await client.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
-}
-
-/**
- * Before 15 a new database's schema public belongs to the superuser that `initdb` made, and the login had it for the load.
- * Whom else it belonged to at the source, its manifest says.
- */
-async function givePublicBack(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ owner: string }>(
-    `SELECT quote_ident(pg_get_userbyid(10)) AS owner WHERE current_setting('server_version_num')::int < 150000`,
-  );
-  for (const { owner } of rows) await client.query(`ALTER SCHEMA public OWNER TO ${owner}`);
 }
 
 /** What `pg_dump` leaves out without --create. */

@@ -1,6 +1,7 @@
 import pg from 'pg';
 
 import type { DatabaseFacts, ObjectOwner } from '../../catalog/manifest.ts';
+import { IS_SUPERUSER, readAdminRights } from './admin-rights.ts';
 import { restoreStatement, type RestoreTarget } from './restore-target.ts';
 
 const { escapeIdentifier } = pg;
@@ -100,6 +101,8 @@ export async function restoreOwners(client: pg.Client, target: RestoreTarget, fa
     from (${OBJECTS}) o cross join pg_identify_object(o.class, o.oid, 0) i`);
   const found = new Map(objects.map((object) => [keyOf(object), object]));
   const fit = await findFitRoles(client, target, owners);
+  // An admin that is no superuser has nothing that superusers rely on.
+  const trusted = target.trusted && (await readAdminRights(client)).superuser;
   const superusers = new Set(
     owners
       .map(({ owner }) => owner)
@@ -118,7 +121,7 @@ export async function restoreOwners(client: pg.Client, target: RestoreTarget, fa
       continue;
     }
     const isSuperusers = superusers.has(recorded.owner);
-    const staysWithAdmin = isSuperusers && target.trusted && CODE.has(words);
+    const staysWithAdmin = isSuperusers && trusted && CODE.has(words);
     if (isSuperusers && object.owner === target.owner && !staysWithAdmin) wereSuperusers.push(name);
     if (!isSuperusers && !fit.has(recorded.owner)) leftOut.push(`${name} (of ${recorded.owner})`);
     const to = staysWithAdmin ? target.admin.user : !isSuperusers && fit.has(recorded.owner) ? recorded.owner : null;
@@ -133,6 +136,28 @@ export async function restoreOwners(client: pg.Client, target: RestoreTarget, fa
 }
 
 /**
+ * The roles that exist and own the database or something in it before, during or after a restore, or have default
+ * privileges there: those that an admin acts for.
+ */
+export async function ownersAfter(
+  client: pg.Client,
+  target: RestoreTarget,
+  facts: Pick<DatabaseFacts, 'roles' | 'owners' | 'needs'> | null,
+): Promise<string[]> {
+  const ordinary = new Set(facts?.roles.filter(({ superuser }) => !superuser).map(({ name }) => name));
+  const owners = (facts?.owners ?? []).filter(({ owner }) => ordinary.has(owner));
+  const fit = await findFitRoles(client, target, owners);
+  const { rows } = await client.query<{ owner: string }>(
+    'SELECT pg_get_userbyid(datdba) AS owner FROM pg_database WHERE datname = $1',
+    [target.database],
+  );
+  const live = rows.map(({ owner }) => owner);
+  const names = new Set([target.owner, ...live, ...fit, ...(facts?.needs?.defaultPrivileges ?? [])]);
+  // Whatever a manifest says: nobody acts for the server's own roles.
+  return [...names].filter((name) => !name.startsWith('pg_'));
+}
+
+/**
  * Roles that may own what a backup says. Without trust not those that can do more on the server than an application:
  * a function that runs with its owner's rights would hand them to whoever may call it.
  */
@@ -143,7 +168,7 @@ async function findFitRoles(
 ): Promise<Set<string>> {
   const { rows } = await client.query<{ name: string }>(
     `select r.rolname as name from pg_roles r
-      where r.rolname = any ($1) and not r.rolsuper and ($2 or not exists (
+      where r.rolname = any ($1) and not r.rolsuper and ($2 and ${IS_SUPERUSER} or not exists (
         select from pg_roles p where pg_has_role(r.oid, p.oid, 'member') and (p.rolsuper or p.rolcreaterole or p.rolreplication
           or p.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))))`,
     [[...new Set(owners.map(({ owner }) => owner))], target.trusted],

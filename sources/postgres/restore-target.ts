@@ -8,7 +8,7 @@ import { tellable } from './server-words.ts';
 
 /** Where a restore goes. */
 export interface RestoreTarget {
-  /** A superuser in the maintenance database, which is never the one restored. */
+  /** In the maintenance database, which is never the one restored. Need not be a superuser (`findLacks`). */
   readonly admin: PostgresTarget;
   /** The name that the restored database gets in the end. */
   readonly database: string;

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import pg from 'pg';
 
 import type { DatabaseFacts, Membership } from '../../catalog/manifest.ts';
 import { Secret } from '../../config/secret.ts';
-import { messageOf, nativeCode } from '../../errors/error.ts';
+import { nativeCode } from '../../errors/error.ts';
 import { SQLSTATE, withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { actFor, readAdminRights } from './admin-rights.ts';
+import { ownersAfter } from './owners.ts';
+import { patiently } from './patiently.ts';
 import { restoreLoginName, type RestoreTarget } from './restore-target.ts';
 import { scramVerifier } from './scram.ts';
 
@@ -14,7 +16,6 @@ const { escapeIdentifier, escapeLiteral } = pg;
 
 /** Names one lock for everything Cofre changes about a server's roles. */
 const ROLES_LOCK = 0x636f_6672;
-const ATTEMPTS = 20;
 const DEPENDENT_OBJECTS_STILL_EXIST = '2BP01';
 
 export interface RolesResult {
@@ -22,7 +23,7 @@ export interface RolesResult {
   readonly leftOut: readonly Membership[];
 }
 
-type RoleNames = Pick<DatabaseFacts, 'roles' | 'memberships'>;
+type RoleNames = Pick<DatabaseFacts, 'roles' | 'memberships' | 'owners' | 'needs'>;
 
 /**
  * Creates the roles that are missing; one that exists is never changed. The application's logins get their
@@ -48,7 +49,9 @@ export async function ensureRoles(target: RestoreTarget, facts: RoleNames | null
       );
       created.push(name);
     }
-    return { created, leftOut: await replayMemberships(client, facts) };
+    const leftOut = await replayMemberships(client, facts);
+    await actFor(client, await ownersAfter(client, target, facts));
+    return { created, leftOut };
   });
 }
 
@@ -110,18 +113,23 @@ export interface RestoreLogin {
  * Makes the run's own login, or takes it over from an attempt that died: with another password, so that a
  * frozen attempt that wakes up can open no session any more, and with the sessions it had ended.
  * Not a superuser, because what it restores runs code of others (functions in indexes, checks, generated columns);
- * BYPASSRLS, because foreign keys and materialized views must see every row.
+ * BYPASSRLS, because materialized views and checks must see every row. An admin that may not give that restores only
+ * what does not need it (`findLacks`): the login owns the tables, and their policies do not hold for owners.
  */
 export async function createRestoreLogin(admin: PostgresTarget, id: string): Promise<RestoreLogin> {
   const user = restoreLoginName(id);
   const password = new Secret(randomBytes(32).toString('base64url'));
   const attempt = randomBytes(8).toString('hex');
   await withRolesLock(admin, async (client) => {
-    const attributes = `LOGIN BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD ${escapeLiteral(scramVerifier(password))}`;
+    const { superuser, givesBypass } = await readAdminRights(client);
+    const attributes = `${givesBypass ? 'BYPASSRLS' : 'NOBYPASSRLS'} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION`;
     const { rows } = await client.query<{ until: string }>(`SELECT (now() + interval '1 day')::text AS until`);
-    const until = `VALID UNTIL ${escapeLiteral(rows[0]?.until ?? '')}`;
-    const verb = (await exists(client, user)) ? 'ALTER' : 'CREATE';
-    await patiently(() => client.query(`${verb} ROLE ${escapeIdentifier(user)} ${attributes} ${until}`));
+    const login = `LOGIN PASSWORD ${escapeLiteral(scramVerifier(password))} VALID UNTIL ${escapeLiteral(rows[0]?.until ?? '')}`;
+    const taken = await exists(client, user);
+    // Only a superuser may alter these, and the attempt before made them the same.
+    const all = taken && !superuser ? login : `${login} ${attributes}`;
+    await patiently(() => client.query(`${taken ? 'ALTER' : 'CREATE'} ROLE ${escapeIdentifier(user)} ${all}`));
+    await actFor(client, [user]);
     await speakEnglish(client, user);
     await patiently(() => client.query(`COMMENT ON ROLE ${escapeIdentifier(user)} IS ${escapeLiteral(attempt)}`));
     await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [user]);
@@ -173,25 +181,4 @@ function withRolesLock<T>(admin: PostgresTarget, use: (client: pg.Client) => Pro
     await client.query('SELECT pg_advisory_lock($1)', [ROLES_LOCK]);
     return use(client);
   });
-}
-
-/**
- * Others (an environment's own scripts) change roles too, without our lock: PostgreSQL then answers with a
- * duplicate key or `tuple concurrently updated`. Trying again, or finding it done, is the right answer to both.
- */
-async function patiently(statement: () => Promise<unknown>, doneCode?: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await statement();
-      return;
-    } catch (error) {
-      const code = nativeCode(error);
-      if (code !== undefined && code === doneCode) return;
-      const raced =
-        code === SQLSTATE.uniqueViolation ||
-        (code === SQLSTATE.internalError && /tuple concurrently (updated|deleted)/.test(messageOf(error)));
-      if (!raced || attempt === ATTEMPTS) throw error;
-      await sleep(20 + Math.random() * 80);
-    }
-  }
 }

@@ -5,7 +5,8 @@ import pg from 'pg';
 import type { Privilege } from '../../catalog/manifest.ts';
 import { CofreError, messageOf, nativeCode } from '../../errors/error.ts';
 import { openClient, SQLSTATE, toServerError, withClient, type PostgresTarget } from '../../postgres/connect.ts';
-import { DATABASES_LOCK } from './drop-database.ts';
+import { superusersSessions } from './admin-rights.ts';
+import { DATABASES_LOCK, endSessions } from './drop-database.ts';
 import { restoreStatement } from './restore-target.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
@@ -96,10 +97,11 @@ async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alre
   if (liveOid !== request.liveOid) throw changed(request.live);
   if (oids.get(request.replacement) !== request.replacementOid) throw changed(request.replacement);
   await refusePrepared(client, request);
+  await refuseSuperusers(client, request);
 
   const ended = new AbortController();
   const own = [liveOid, request.replacementOid].flatMap((oid) => (oid === null ? [] : [oid]));
-  const ending = endSessions(request.admin, own, ended.signal);
+  const ending = keepEnding(request.admin, own, ended.signal);
   try {
     await client.query('BEGIN');
     const what = `the database ${request.live} could not be replaced, nothing was changed`;
@@ -170,13 +172,23 @@ async function refusePrepared(client: pg.Client, { live, replacement }: SwapRequ
   );
 }
 
+/** Nor may an admin that is no superuser end a superuser's session. */
+async function refuseSuperusers(client: pg.Client, { live }: SwapRequest): Promise<void> {
+  const sessions = await superusersSessions(client, live);
+  if (sessions.length === 0) return;
+  throw new CofreError(
+    'database-locked',
+    `sessions of superusers keep the database ${live} from being replaced (${sessions.join(', ')}); nothing was changed`,
+  );
+}
+
 /** Clients in a reconnecting loop come back as fast as they are ended: so again and again until the swap is over. */
-async function endSessions(admin: PostgresTarget, oids: readonly number[], until: AbortSignal): Promise<void> {
+async function keepEnding(admin: PostgresTarget, oids: readonly number[], until: AbortSignal): Promise<void> {
   const client = await openClient(admin).catch(() => undefined);
   if (client === undefined) return; // The swap's own session meets the same trouble and reports it.
   try {
     while (!until.aborted) {
-      await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = ANY($1::oid[])', [oids]);
+      await endSessions(client, oids);
       await sleep(END_SESSIONS_EVERY_MS, undefined, { signal: until });
     }
   } catch (error) {

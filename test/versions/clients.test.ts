@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { withClient } from '../../postgres/connect.ts';
 import { checkSource } from '../../sources/postgres/check-source.ts';
 import { clientFinder } from '../../sources/postgres/clients.ts';
 import type { Check } from '../../cli/doctor/check.ts';
 import { Installation } from '../acceptance/installation.ts';
 import { clientsFolder, startVersion, type VersionServer } from '../postgres-version.ts';
+import { PASSWORD, runDocumented } from './documented-sql.ts';
+import { run } from './round-trip.ts';
 
 interface RunResult {
   readonly state: string;
@@ -14,7 +15,10 @@ interface RunResult {
   readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
-/** Of this host's clients, 15 is Debian's; 16 and 18 have known holes and are found where PATH says. */
+/**
+ * Of this host's clients, 15 is Debian's; 16 and 18 have known holes and are found where PATH says. The logins are the
+ * documented ones, so that a whole backup, restore and ensure are made without a superuser.
+ */
 describe('the clients of a host, for a PostgreSQL 16 server', () => {
   let server: VersionServer;
   let here: Installation;
@@ -25,18 +29,25 @@ describe('the clients of a host, for a PostgreSQL 16 server', () => {
 
   before(async () => {
     server = await startVersion(16);
-    const { port, user, password } = server.superuser;
+    const { port } = server.superuser;
+    process.env['TEST_ROLE_PASSWORD'] = PASSWORD;
     here = await Installation.create([{ id: 'prod' }], {}, (config) => {
-      const secret = { user, password: 'env:TEST_SERVER_PASSWORD' };
-      process.env['TEST_SERVER_PASSWORD'] = password.reveal();
-      config['servers'] = { pg: { host: '127.0.0.1', port, backup: secret, admin: secret } };
+      const login = (user: string): object => ({ user, password: 'env:TEST_ROLE_PASSWORD' });
+      const logins = { backup: login('cofre_backup'), admin: login('cofre_admin') };
+      config['servers'] = { pg: { host: '127.0.0.1', port, ...logins } };
     });
-    await withClient(server.superuser, async (client) => {
-      await client.query(`create role "${here.owner('prod')}"`);
-      await client.query(`create database "${here.database('prod')}" owner "${here.owner('prod')}"`);
-    });
+    await run(server.superuser, `CREATE ROLE "${here.owner('prod')}"`);
+    await run(server.superuser, `CREATE DATABASE "${here.database('prod')}" OWNER "${here.owner('prod')}"`);
+    // The roles that an operator makes by the documentation, of which none is a superuser.
+    const ours = (sql: string): string =>
+      sql
+        .replace('DATABASE acme', `DATABASE "${here.database('prod')}"`)
+        .replace('GRANT acme', `GRANT "${here.owner('prod')}"`);
+    await runDocumented(server.superuser, 'The backup role** reads', ours);
+    await runDocumented(server.superuser, 'The admin role** restores', ours);
     const source = { ...server.superuser, database: here.database('prod') };
-    await withClient(source, (client) => client.query('create table public.t as select generate_series(1, 100) as a'));
+    await run(source, 'CREATE TABLE public.t AS SELECT generate_series(1, 100) AS a');
+    await run(source, `ALTER TABLE public.t OWNER TO "${here.owner('prod')}"`);
   });
   after(async () => {
     process.env['PATH'] = PATH;
@@ -97,9 +108,12 @@ describe('the clients of a host, for a PostgreSQL 16 server', () => {
     assert.match(warnings.join(), /16\.14 have known holes/);
     // Case 7 asks for this: which tools made it is known when it is restored.
     assert.equal('pg_dump' in manifest.tools && manifest.tools.pg_dump, '16.14');
-    const plan = await here.cofre(['restore', '--from', 'prod', '--latest', '--to', 'prod', '--yes']);
-    assert.equal(plan.code, 0, plan.stderr);
-    assert.match(plan.stderr, /16\.14 have known holes/);
+    const restored = await here.cofre(['restore', '--from', 'prod', '--latest', '--to', 'prod', '--yes']);
+    assert.equal(restored.code, 0, restored.stderr);
+    assert.match(restored.stderr, /16\.14 have known holes/);
+    await run(server.superuser, `DROP DATABASE "${here.database('prod')}"`);
+    const ensured = await here.json<RunResult>(['ensure', 'prod']);
+    assert.equal(ensured.state, 'restored', JSON.stringify(ensured));
     const { checks } = await here.json<{ checks: Check[] }>(['doctor']);
     assert.ok(checks.some(({ state, message }) => state === 'warn' && /16\.14 have known holes/.test(message)));
   });

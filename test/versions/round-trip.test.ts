@@ -20,7 +20,7 @@ for (const major of MAJORS) {
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'cofre-versions-'));
       server = await startVersion(major);
-      source = await makeSource(server, EVENT_TRIGGER_SQL);
+      source = await makeSource(server, { extra: EVENT_TRIGGER_SQL });
     });
     after(async () => {
       await server.stop();

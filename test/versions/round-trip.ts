@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,16 +20,15 @@ import { newId, restore, type Backup } from '../sources/postgres/restore-fixture
 import { ownersSql, roleSql, SECOND_SQL, shapeOf, superusersSql, type SourceNames } from './features.ts';
 
 const DEBIAN = '/usr/lib/postgresql/15/bin';
-const STAND_INS: Partial<Record<Major, Major>> = { 14: 15, 17: 18 };
 
 /**
- * The clients for a server as a host with all of them finds them. There are none here for 14 and 17, so those of the next
- * version stand in, as if an archive asked for them: what the product itself says to those servers is all theirs.
+ * The clients for a server as a host with all of them finds them. There are none here for 14, so 15 stands in, as if an
+ * archive asked for it: what the product itself says to that server is all its own.
  */
 export function clientsFor(major: Major): FindClients {
-  const find = clientFinder({ unfixed: 'warn', folders: [DEBIAN, clientsFolder(16), clientsFolder(18)] });
-  const standIn = STAND_INS[major] ?? 0;
-  return (version, madeBy) => find(version, String(Math.max(standIn, Number.parseInt(madeBy ?? '0', 10))));
+  const folders = [DEBIAN, clientsFolder(16), clientsFolder(17), clientsFolder(18)];
+  const find = clientFinder({ unfixed: 'warn', folders });
+  return (version, madeBy) => find(version, major === 14 ? (madeBy ?? '15') : madeBy);
 }
 
 /** Made by one server, and what tells which. */
@@ -43,16 +41,20 @@ export interface Source {
   readonly target: PostgresTarget;
 }
 
-export async function makeSource(server: VersionServer, extra = ''): Promise<Source> {
-  const id = randomBytes(3).toString('hex');
-  const names = { database: `erp_${id}`, owner: `dona_${id}`, second: `outra_${id}`, group: `grupo_${id}` };
+const NAMES = { database: 'acme', owner: 'acme', second: 'outra_app', group: 'grupo' } as const;
+
+/** `extra` runs in it as a superuser; without `extensions` everything can be restored by an admin that is none. */
+export async function makeSource(
+  server: VersionServer,
+  { names = NAMES, extra = '', extensions = true }: { names?: SourceNames; extra?: string; extensions?: boolean } = {},
+): Promise<Source> {
   const { major, superuser } = server;
   await run(superuser, roleSql(major, names));
   await run(superuser, `CREATE DATABASE ${names.database} OWNER ${names.owner} TEMPLATE template0 ${shapeOf(major)}`);
   const target = { ...superuser, database: names.database };
   const asRole = (user: string): PostgresTarget => ({ ...target, user, password: new Secret('x') });
-  await run(target, superusersSql(major, names));
-  await run(asRole(names.owner), ownersSql(major, names));
+  await run(target, superusersSql(major, names, extensions));
+  await run(asRole(names.owner), ownersSql(major, names, extensions));
   await run(asRole(names.second), `SET search_path = public; ${SECOND_SQL}`);
   if (extra !== '') await run(target, extra);
   return { server, names, target };

@@ -231,12 +231,12 @@ export async function restore(
   }
 }
 
-/** Everything about roles that a restore must not change: the server's, an attack's and one test's own; others run tests too. */
+/** Everything about roles that a restore must not change: the server's and one test's own; others run tests too. */
 export async function roleList({ id }: Bench): Promise<string> {
   const rows = await sql(
     'postgres',
     `SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles
-      WHERE rolname ~ '^(pg_.*|postgres|backdoor)$' OR rolname LIKE '%${id}%' ORDER BY 1`,
+      WHERE rolname ~ '^(pg_.*|postgres)$' OR rolname LIKE '%${id}%' ORDER BY 1`,
   );
   return JSON.stringify(rows);
 }
