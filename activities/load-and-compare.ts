@@ -17,6 +17,7 @@ import type { HostDependencies } from './backup.ts';
 import type { RestorePlan } from './plans.ts';
 import { extensionsOf, madeBy, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
 import type { FetchedArchive, LoadReport } from './reports.ts';
+import { lostAgain } from './lost-server.ts';
 import { readIfThere, type Spool } from './spool.ts';
 import type { Step } from './step.ts';
 
@@ -104,9 +105,15 @@ export async function loadAndCompare(
       })),
     };
   } catch (error) {
-    // Only what this attempt made: a frozen one that wakes up must not take its successor's database away.
-    await discardLoad(target, { id, made: { login, replacement } });
-    throw error;
+    const lost = error instanceof CofreError && error.code === 'server-unavailable' && !signal.aborted;
+    const failure =
+      lost && plan.source.type !== 'empty'
+        ? await lostAgain(spool.folder(plan.environment.id, plan.restoreId, attempt), error)
+        : error;
+    // Only what this attempt made: a frozen one that wakes up must not take its successor's database away. Where this
+    // fails too, as on a server that is down or full, the next attempt does it, or the run's end, which tells what stays.
+    await discardLoad(target, { id, made: { login, replacement } }).catch(() => undefined);
+    throw failure;
   }
 }
 

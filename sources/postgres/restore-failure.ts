@@ -1,5 +1,6 @@
 import { CofreError } from '../../errors/error.ts';
 import type { ToolFailure } from '../../processes/tool.ts';
+import { serverIsFull } from './restore-target.ts';
 import { tellable } from './server-words.ts';
 import { describeEntry, type TocEntry } from './table-of-contents.ts';
 
@@ -72,7 +73,9 @@ export function toRestoreError(
   if (first === undefined) return failure;
   const { lost, own, said, error } = first;
   if (/No space left on device|could not extend file|Disk quota exceeded/.test(said)) {
-    return new CofreError('no-space', `the disk of the server or of this host is full: ${error}`);
+    return said === own
+      ? new CofreError('no-space', `the disk of this host is full: ${error}`)
+      : serverIsFull(lost === undefined ? 'pg_restore' : describeEntry(lost), error);
   }
   const gone = /server closed the connection|terminating connection|connection to server|the database system is|SSL/;
   if (/ ended by SIG/.test(failure.message) || gone.test(own)) {

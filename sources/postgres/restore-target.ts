@@ -91,6 +91,13 @@ export function withAdminIn<T>(
   });
 }
 
+/** Not waited for, as room in a spool is: each try would fill the disk again that the live database needs. */
+export function serverIsFull(what: string, said: string): CofreError {
+  return new CofreError('no-space', `the disk of the database server is full: ${what}: ${said}`, {
+    hint: 'the half-loaded database is gone, and its room free again; make more room there (a restore needs as much as the database takes, beside the live one), then restore again',
+  });
+}
+
 /**
  * Runs one statement of a restore. What the server refuses is the restore's failure, told as `what`;
  * a lost connection, a full disk or a server that stops passes through, because trying again may help.
@@ -109,7 +116,7 @@ export async function restoreStatement(
     const ours = whose === 'ours';
     const options = ours ? { cause } : {};
     const said = ours ? messageOf(cause) : tellable(messageOf(cause));
-    if (sqlState === '53100') throw new CofreError('no-space', `${what}: the server's disk is full`, options);
+    if (sqlState === '53100') throw serverIsFull(what, said);
     if (sqlState === undefined || /^(08|53|57|XX)/.test(sqlState)) {
       throw ours ? cause : new CofreError('server-unavailable', `${what}: ${said}`);
     }

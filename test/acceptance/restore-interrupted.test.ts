@@ -90,6 +90,31 @@ describe('a restore that is interrupted, or started twice', () => {
     });
   }
 
+  it('case 85: pg_restore is killed every time: the run gives up at the third, and the live database is as it was', async () => {
+    const environment = the(held.get('streamed'));
+    const [oid, rows] = [await environment.liveOid(), await environment.liveRows()];
+    const letGo = await environment.holdLoad();
+    const run = await environment.start(the(backups.get('streamed')));
+    const seen = new Set<unknown>();
+    while (seen.size < 3) {
+      let loading: unknown;
+      await until('another database is loaded', async () => {
+        loading = await oidOf(environment);
+        return loading !== undefined && !seen.has(loading);
+      });
+      seen.add(loading);
+      for (const pid of pgRestores(environment)) process.kill(pid, 'SIGKILL');
+    }
+    await assert.rejects(run.result(), (error: Error & { cause?: { type?: string; message?: string } }) => {
+      assert.equal(error.cause?.type, 'restore-failed');
+      assert.match(error.cause?.message ?? '', /^the server was lost 3 times in the middle of the load: /);
+      return true;
+    });
+    await letGo();
+    assert.deepEqual([await environment.liveOid(), await environment.liveRows()], [oid, rows]);
+    await environment.assertNothingLeft();
+  });
+
   it('case 85: the worker is killed in the middle: its successor loads again from nothing, and the live database works on meanwhile', async () => {
     const environment = the(held.get('staged'));
     await environment.sql(`INSERT INTO public.venda VALUES (-1, 'de hoje')`, environment.live);

@@ -96,8 +96,13 @@ export interface Backup {
 }
 
 /** Makes an archive with the stock tools, and what a manifest says about it. */
-export async function backUp(database: string, format: ArchiveFormat, folder: string): Promise<Backup> {
-  const client = await openClient({ ...admin, database });
+export async function backUp(
+  database: string,
+  format: ArchiveFormat,
+  folder: string,
+  on: PostgresTarget = admin,
+): Promise<Backup> {
+  const client = await openClient({ ...on, database });
   const server = await readServerFacts(client);
   const facts = await readDatabaseFacts(client);
   const { rows } = await client.query<{ schema: string; name: string }>(
@@ -123,7 +128,7 @@ export async function backUp(database: string, format: ArchiveFormat, folder: st
   };
   const { pgDump } = await findClients(server.versionNumber);
   const name = join(folder, `${newId()}.archive`);
-  const file = await withToolEnvironment({ ...admin, database }, folder, async (environment) => {
+  const file = await withToolEnvironment({ ...on, database }, folder, async (environment) => {
     const env = { ...environment, PATH: process.env['PATH'] };
     switch (format) {
       case 'staged':
