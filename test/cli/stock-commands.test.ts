@@ -89,7 +89,7 @@ async function backUp(
     stallMs: 60_000,
   };
   await mkdir(work.directory, { recursive: true });
-  await mkdir(work.scratch, { recursive: true });
+  await mkdir(work.scratch, { recursive: true, mode: 0o700 });
   const clients = await findClients(150_000);
   const dump = await dumpDatabase({ ...work, target: { ...admin, database: DATABASE }, clients, pipeline });
   const archive = await compressDump(work);
