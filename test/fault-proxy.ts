@@ -8,6 +8,7 @@ export class FaultProxy {
   #refusing = false;
   #stalled = false;
   #cutAfterBytes = Number.POSITIVE_INFINITY;
+  #stallAfterBytes = Number.POSITIVE_INFINITY;
   #passedBytes = 0;
 
   private constructor(target: { host: string; port: number }) {
@@ -62,6 +63,15 @@ export class FaultProxy {
     }
   }
 
+  /** Stalls once so many more bytes have passed. */
+  stallAfter(bytes: number): void {
+    this.#stallAfterBytes = this.#passedBytes + bytes;
+  }
+
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
   /** Everything passes again. */
   restore(): void {
     this.#refusing = false;
@@ -105,6 +115,10 @@ export class FaultProxy {
     if (this.#passedBytes >= this.#cutAfterBytes) {
       this.#cutAfterBytes = Number.POSITIVE_INFINITY;
       return this.cut();
+    }
+    if (this.#passedBytes >= this.#stallAfterBytes) {
+      this.#stallAfterBytes = Number.POSITIVE_INFINITY;
+      this.stall();
     }
     if (to.write(chunk)) return;
     from.pause();

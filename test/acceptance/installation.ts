@@ -112,6 +112,10 @@ export class Installation {
     return (this.config['temporal'] as { address: string }).address;
   }
 
+  get catalog(): PostgresTarget {
+    return { ...this.admin, database: `${this.id}_catalog` };
+  }
+
   get backups(): string {
     return join(this.folder, 'backups');
   }
@@ -189,12 +193,13 @@ export class Installation {
     }
   }
 
-  /** Starts a worker and waits until it takes work; `onOutput` is given its log. */
+  /** Starts the worker of a host and waits until it takes work; `onOutput` is given its log. */
   async startWorker(
     environment: Record<string, string> = {},
     onOutput: (text: string) => void = () => undefined,
+    host = 'h1',
   ): Promise<ChildProcess> {
-    const worker = spawn(process.execPath, [COFRE, 'worker'], {
+    const worker = spawn(process.execPath, [COFRE, 'worker', '--host', host], {
       cwd: this.folder,
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
