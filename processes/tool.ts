@@ -142,6 +142,8 @@ export class RunningTool {
 /** A tool ended with another code than 0, or by a signal. Whoever knows the tool may read more out of `stderr`. */
 export class ToolFailure extends CofreError {
   readonly tool: string;
+  /** What ended it; null if it ended by itself. */
+  readonly signal: NodeJS.Signals | null;
   // Private, so that whoever prints the error with all its fields does not print a tool's whole output.
   readonly #stderr: string;
 
@@ -150,6 +152,7 @@ export class ToolFailure extends CofreError {
     const said = stderr.trim() === '' ? 'it said nothing' : stderr.trim().split('\n').slice(-5).join('\n');
     super('tool-failed', `${tool} ended ${how}: ${said}`);
     this.tool = tool;
+    this.signal = signal;
     this.#stderr = stderr;
   }
 
@@ -164,8 +167,8 @@ export function startTool(tool: Tool, streams: ToolStreams = {}, context: ToolCo
 }
 
 /**
- * Waits until every tool of a pipeline has ended well. When one fails the others are ended too, and the failure
- * that is thrown is that of the first tool, in the order given, that failed by itself.
+ * Waits until every tool of a pipeline, given from its first to its last, has ended well. When one fails the others are ended
+ * too, and the failure that is thrown is the earliest; where that tool only lost its reader, it is the reader's.
  */
 export async function finishAll(tools: readonly RunningTool[]): Promise<void> {
   const failed: { index: number; error: unknown }[] = [];
@@ -181,8 +184,16 @@ export async function finishAll(tools: readonly RunningTool[]): Promise<void> {
   );
   const first = failed[0];
   if (first === undefined) return;
-  // A broken pipe upstream is the consequence of a failure downstream, and the other way round: the earliest is the cause.
-  throw first.error;
+  const reader = lostItsReader(first.error)
+    ? failed.find(({ index, error }) => index > first.index && error instanceof ToolFailure && error.signal === null)
+    : undefined;
+  throw (reader ?? first).error;
+}
+
+/** Pipes between tools are sockets: a reader that ends with input unread resets them. */
+function lostItsReader(error: unknown): boolean {
+  if (!(error instanceof ToolFailure)) return false;
+  return error.signal === 'SIGPIPE' || /broken pipe|connection reset/i.test(error.stderr);
 }
 
 /** Runs a small tool and gives its stdout as text, at most `maxBytes` of it. */

@@ -70,6 +70,14 @@ test('a pipeline ends when its last tool fails, and the first does not wait for 
   await assert.rejects(finishAll([first, last]), /exit code 4/);
 });
 
+for (const word of ['Broken pipe', 'Connection reset by peer']) {
+  test(`the failure of a pipeline is the reader's, though the writer says "${word}" before it`, async () => {
+    const first = startTool(line(`echo "write: ${word}" >&2; exit 1`), { stdout: 'pipe' });
+    const last = startTool(line('trap "" TERM; sleep 0.3; exit 4'), { stdin: first });
+    await assert.rejects(finishAll([first, last]), /exit code 4/);
+  });
+}
+
 test('a flood on stderr is kept short, with its beginning and its end', async () => {
   const running = startTool(
     line('echo first >&2; head -c 20000000 /dev/zero | tr "\\\\0" x >&2; echo >&2; echo last >&2; exit 1'),
