@@ -8,12 +8,10 @@ import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
-import { withClient } from '../postgres/connect.ts';
 import { checkSource } from '../sources/postgres/check-source.ts';
 import type { FindClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
 import { dumpDatabase } from '../sources/postgres/dump.ts';
-import { readServerFacts } from '../sources/postgres/facts.ts';
 import { DumpRoom } from './dump-room.ts';
 import {
   archiveOf,
@@ -44,6 +42,9 @@ export interface HostDependencies {
   readonly stallMs: number;
 }
 
+/** Below that, more sessions of pg_dump take longer to open than they save. */
+const WORTH_MORE_JOBS_BYTES = 16 * 1024 * 1024;
+
 export type BackupActivities = ReturnType<typeof createBackupActivities>;
 
 /** The steps of a backup on the host that has the dump. Each may be killed at any instant and run again. */
@@ -64,22 +65,21 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     const room = new DumpRoom(spool, plan, estimatedRawBytes);
     try {
       const startedAt = Date.now();
-      const target = await sourceOf(plan);
-      const server = await withClient(target, readServerFacts);
-      await requireSameServer(catalog, plan, server);
       const result = await dumpDatabase({
         ...tools,
-        target,
-        clients: await findClients(server.versionNumber),
+        target: await sourceOf(plan),
+        // In the session of the snapshot, which no other server knows: what is dumped is of this one.
+        clientsFor: async (server) => {
+          await requireSameServer(catalog, plan, server);
+          return await findClients(server.versionNumber);
+        },
         pipeline: plan.pipeline,
         directory,
-        jobs: plan.jobs,
+        jobs: estimatedRawBytes < WORTH_MORE_JOBS_BYTES ? 1 : plan.jobs,
         signal,
         onProgress: (bytes) => report({ doing: 'dump', bytes, ofBytes: estimatedRawBytes }),
         checkSpace: () => room.keep(directory),
       });
-      // The address may have come to mean another server between the two sessions.
-      await requireSameServer(catalog, plan, result.server);
       const dumped = toReport(plan, attempt, result, Date.now() - startedAt);
       await writeFileWhole(join(directory, 'dump.json'), JSON.stringify({ result, report: dumped }));
       return dumped;

@@ -7,7 +7,7 @@ export interface Contestant {
   readonly prepare?: () => Promise<void>;
   /** What is measured. Gives what else there is to tell, such as the bytes of the result. */
   readonly run: () => Promise<Readonly<Record<string, number>> | undefined>;
-  /** Reads CPU time so far, in milliseconds; `server` and `client` add up to all that the work cost. */
+  /** Reads CPU time so far, in milliseconds; together they are all that the work cost. */
   readonly cpu: { readonly client: () => number; readonly server: () => number; readonly temporal?: () => number };
 }
 
@@ -60,6 +60,6 @@ async function measure({ run, cpu }: Contestant): Promise<Measured> {
   const wallMs = performance.now() - startedAt;
   await sleep(SETTLE_MS);
   const used = Object.entries(read()).map(([name, ms]) => [name, ms - (before[name] ?? 0)] as const);
-  const { clientMs = 0, serverMs = 0, ...others } = Object.fromEntries(used);
-  return { wallMs, cpuMs: clientMs + serverMs, clientMs, serverMs, ...others, ...told };
+  const cpuMs = used.reduce((sum, [, ms]) => sum + ms, 0);
+  return { wallMs, cpuMs, ...Object.fromEntries(used), ...told };
 }

@@ -35,7 +35,8 @@ export async function dump(bench: Bench): Promise<Result[]> {
     prepare,
     run: async () => {
       const request = { directory: folder, jobs: JOBS, scratch: join(folder, 'scratch'), stallMs: 300_000 };
-      await dumpDatabase({ ...request, target: { ...bench.admin, database: DATABASE }, clients, pipeline });
+      const target = { ...bench.admin, database: DATABASE };
+      await dumpDatabase({ ...request, target, clientsFor: () => Promise.resolve(clients), pipeline });
       return { bytes: (await compressDump(request)).sizeBytes };
     },
     cpu: bench.ownCpu(),

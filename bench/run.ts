@@ -1,22 +1,24 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { startServers } from '../test/start-servers.ts';
-import { projectFolder } from '../tools/project-folder.ts';
 import { backup, objects, tables } from './backup.ts';
 import { Bench } from './bench.ts';
 import type { Result } from './contest.ts';
 import { dump } from './dump.ts';
+import { machineInWords } from './machine.ts';
 import { memory } from './memory.ts';
 import { toMarkdown } from './report.ts';
 import { restore } from './restore.ts';
+import { saveResults, writeReport } from './saved.ts';
 import { tiny } from './tiny.ts';
 
 /**
  * `npm run bench [-- <name>…] [--rounds N]`: each benchmark against its baseline, in turns, on servers of its own with
- * their default settings; writes `.cofre/bench/report.{md,json}`.
+ * their default settings. Writes `.cofre/bench/<name>.json` for each, and `.cofre/bench/report.md` of all that are there:
+ * the tables of `docs/performance.md`.
  */
 const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<Result[]>>> = {
   ...{ tiny, tables, objects, dump, backup, restore, memory },
@@ -41,18 +43,14 @@ try {
     rounds: Number(values.rounds),
     pids: { postgres: postgres ?? 0, temporal: temporal ?? 0 },
   });
-  const results: Result[] = [];
+  const machine = await machineInWords(bench);
   for (const [name, benchmark] of Object.entries(BENCHMARKS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const found = await benchmark(bench);
-    results.push(...found);
-    console.log(found.map(toMarkdown).join('\n'));
+    const results = await benchmark(bench);
+    console.log(results.map(toMarkdown).join('\n'));
+    await saveResults(name, { machine, measuredAt: new Date().toISOString(), results });
   }
-  const reports = join(projectFolder, '.cofre', 'bench');
-  await mkdir(reports, { recursive: true });
-  await writeFile(join(reports, 'report.md'), results.map(toMarkdown).join('\n'));
-  await writeFile(join(reports, 'report.json'), JSON.stringify(results, null, 2));
-  console.log(`written to ${reports}`);
+  console.log(`written to ${await writeReport(Object.keys(BENCHMARKS))}`);
 } finally {
   await Promise.all(running.map((server) => server.stop()));
   await rm(folder, { recursive: true, force: true });

@@ -6,7 +6,7 @@ import { sees } from '../../activities/plans.ts';
 import { samePlace } from '../../activities/source.ts';
 import { keepFreeBytes } from '../../config/keep-free.ts';
 import type { Config } from '../../config/schema.ts';
-import { toolVersion } from '../../sources/postgres/clients.ts';
+import { toolVersion } from '../../sources/postgres/tool-version.ts';
 import { folderState, folderTrouble, sameFolders } from '../apply/folders.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, failureOf, ok, warn, type Check } from './check.ts';

@@ -2,12 +2,13 @@ import pg from 'pg';
 
 import type { ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
-import { findClients, toolVersion, type Clients, type FindClients } from './clients.ts';
+import { findClients, type Clients, type FindClients } from './clients.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { IS_DUMPED } from './dumped.ts';
 import { estimateRawBytes } from './estimate.ts';
 import { readServerFacts } from './facts.ts';
 import { standbyLag, standbyWarning } from './standby.ts';
+import { toolVersion } from './tool-version.ts';
 import { hiddenMappings } from './user-mappings.ts';
 
 /** What is known about a source before its dump. */

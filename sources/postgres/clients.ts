@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
-import { captureTool } from '../../processes/tool.ts';
+import { toolVersion } from './tool-version.ts';
 
 /** PostgreSQL's own tools, of one version. */
 export interface Clients {
@@ -140,12 +140,4 @@ async function filesIn(folder: string): Promise<string[]> {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(nativeCode(error) ?? '')) return [];
     throw error;
   }
-}
-
-/** The version that a tool prints about itself, such as `1.5.4`. */
-export async function toolVersion(name: string, path: string = name): Promise<string> {
-  const text = await captureTool({ name, path, args: ['--version'] });
-  const version = /(?<![\w.])v?(\d+(?:\.\d+)+)/.exec(text)?.[1];
-  if (version === undefined) throw new CofreError('tool-version', `${name} does not say its version`);
-  return version;
 }

@@ -5,13 +5,13 @@ import { CofreError } from '../../errors/error.ts';
 import { startTool, type Tool } from '../../processes/tool.ts';
 import { STREAMED_FILE } from './archive-files.ts';
 import { DataScript, type ScriptContent } from './data-script.ts';
-import type { DumpedData, DumpRequest, RunPgDump } from './dump.ts';
+import type { DumpedData, RunningDump, RunPgDump } from './dump.ts';
 import { digestOfList } from './raw-digest.ts';
 import { parseTableData, type TableData } from './table-data.ts';
 import { finishWatched } from './watch-tools.ts';
 
 /** Dumps through zstd into one file, which is not yet under its name. */
-export async function dumpStreamed(request: DumpRequest, run: RunPgDump): Promise<string[]> {
+export async function dumpStreamed(request: RunningDump, run: RunPgDump): Promise<string[]> {
   const file = await open(partPath(request), 'w', 0o600);
   try {
     const compress: Tool = { name: 'zstd', path: 'zstd', args: ['-3', '-q', '-c', `-T${request.jobs}`] };
@@ -30,7 +30,7 @@ export async function dumpStreamed(request: DumpRequest, run: RunPgDump): Promis
  * Reads the dump back once: that gives rows and hashes of its own data without a second load on the server, and proves
  * that the file can be read. Only then it gets its name, so a file of that name is a whole dump.
  */
-export async function readStreamedDump(request: DumpRequest): Promise<DumpedData> {
+export async function readStreamedDump(request: RunningDump): Promise<DumpedData> {
   const listed = await listTableData(request);
   const { tables, largeObjects } = await readScript(request);
   if (tables.length !== listed.length) {
@@ -53,13 +53,13 @@ export async function readStreamedDump(request: DumpRequest): Promise<DumpedData
   };
 }
 
-function partPath({ directory }: DumpRequest): string {
+function partPath({ directory }: RunningDump): string {
   return join(directory, `${STREAMED_FILE}.part`);
 }
 
 const DECOMPRESS: Tool = { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] };
 
-async function listTableData(request: DumpRequest): Promise<TableData[]> {
+async function listTableData(request: RunningDump): Promise<TableData[]> {
   const file = await open(partPath(request), 'r');
   try {
     const zstd = startTool(DECOMPRESS, { stdin: file.fd, stdout: 'pipe' }, request);
@@ -77,7 +77,7 @@ async function listTableData(request: DumpRequest): Promise<TableData[]> {
   }
 }
 
-async function readScript(request: DumpRequest): Promise<ScriptContent> {
+async function readScript(request: RunningDump): Promise<ScriptContent> {
   const file = await open(partPath(request), 'r');
   try {
     const zstd = startTool(DECOMPRESS, { stdin: file.fd, stdout: 'pipe' }, request);

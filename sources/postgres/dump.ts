@@ -3,36 +3,29 @@ import { join } from 'node:path';
 
 import type pg from 'pg';
 
-import type {
-  DatabaseFacts,
-  DumpContent,
-  Inventory,
-  Pipeline,
-  ServerFacts,
-  TableContent,
-} from '../../catalog/manifest.ts';
+import type { DatabaseFacts, DumpContent, Pipeline, ServerFacts, TableContent } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { RunningTool, Tool, ToolContext } from '../../processes/tool.ts';
 import { RAW_FOLDER, STREAMED_FILE } from './archive-files.ts';
-import { toolVersion, type Clients } from './clients.ts';
+import type { Clients } from './clients.ts';
 import { type PostgresTarget } from '../../postgres/connect.ts';
 import { withToolEnvironment } from './tool-environment.ts';
 import { toContentError } from './decompression.ts';
 import { toDumpError } from './dump-failure.ts';
-import { doubtfulConstraints } from './doubtful-constraints.ts';
+import { readDumpFacts, type DumpFacts } from './dump-facts.ts';
 import { dumpStaged, readStagedDump } from './dump-staged.ts';
 import { dumpStreamed, readStreamedDump } from './dump-streamed.ts';
-import { IS_DUMPED } from './dumped.ts';
-import { readDatabaseFacts, readServerFacts } from './facts.ts';
-import { readInventory } from './inventory.ts';
+import { readServerFacts } from './facts.ts';
+import { runTogether } from './run-together.ts';
 import { withSnapshot } from './snapshot.ts';
 import { standbyLag, standbyWarning } from './standby.ts';
-import { hiddenMappings } from './user-mappings.ts';
+import { toolVersion } from './tool-version.ts';
 import { finishWatched } from './watch-tools.ts';
 
 export interface DumpRequest extends ToolContext {
   readonly target: PostgresTarget;
-  readonly clients: Clients;
+  /** Decides whether this server may be dumped, before anything is, and gives the clients for it. */
+  readonly clientsFor: (server: ServerFacts) => Promise<Clients>;
   readonly pipeline: Pipeline;
   /** A folder of this attempt alone. */
   readonly directory: string;
@@ -47,6 +40,9 @@ export interface DumpRequest extends ToolContext {
   /** About each second while dumping; what it throws ends the dump. */
   readonly checkSpace?: (() => Promise<void>) | undefined;
 }
+
+/** A dump under way. */
+export type RunningDump = DumpRequest & { readonly clients: Clients };
 
 export interface DumpResult {
   /** ISO 8601, UTC: the data are those of this time. */
@@ -86,37 +82,19 @@ export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
   const staged = request.pipeline === 'staged';
   try {
     // The transaction ends with pg_dump: while it is open the server cannot clean up, and the rest needs no server.
-    const { names, inventory, ...result } = await withSnapshot(
+    const { running, facts, ...result } = await withSnapshot(
       request.target,
       lockWaitMs(request),
-      async (snapshotId, client) => {
-        const { rows } = await client.query<{ at: Date }>('select transaction_timestamp() as at');
-        const facts = await readServerFacts(client);
-        const lagMs = facts.inRecovery ? await standbyLag(client, request.target, request.maxLagMs) : undefined;
-        const database = await readDatabaseFacts(client);
-        const inventory = await readInventory(client);
-        const names = await readTableNames(client);
-        const noticed = [...(await hiddenMappings(client)), ...(await doubtfulConstraints(client))];
-        const run = pgDumpRunner(request, snapshotId, database.encoding);
-        const said = await (staged ? dumpStaged(request, run) : dumpStreamed(request, run));
-        return {
-          // A standby's data are of that time on its primary.
-          snapshotAt: new Date((rows[0]?.at ?? new Date()).getTime() - (lagMs ?? 0)).toISOString(),
-          server: lagMs === undefined ? facts : { ...facts, lagMs },
-          ...{ database, inventory, names },
-          warnings: [...(lagMs === undefined ? [] : [standbyWarning(lagMs)]), ...noticed, ...said],
-        };
-      },
+      async (snapshotId, client) => await dumpSnapshot(request, snapshotId, client),
     );
-    const data = await (staged ? readStagedDump(request) : readStreamedDump(request)).catch((error: unknown) => {
+    const data = await (staged ? readStagedDump(running) : readStreamedDump(running)).catch((error: unknown) => {
       throw toContentError(error, 'pg_dump ended well, but what it wrote');
     });
-    const { warning } = request.clients;
     return {
       ...result,
-      warnings: [...(warning === null ? [] : [warning]), ...result.warnings],
-      content: toContent(data, names, inventory),
-      tools: { pg_dump: request.clients.version, zstd: await toolVersion('zstd') },
+      database: facts.database,
+      content: toContent(data, facts),
+      tools: { pg_dump: running.clients.version, zstd: await toolVersion('zstd') },
       file: staged ? null : STREAMED_FILE,
     };
   } catch (error) {
@@ -125,12 +103,58 @@ export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
   }
 }
 
+/** The part that needs the server: pg_dump and, meanwhile, what the catalog of the same snapshot says. */
+async function dumpSnapshot(
+  request: DumpRequest,
+  snapshotId: string,
+  client: pg.Client,
+): Promise<
+  Pick<DumpResult, 'snapshotAt' | 'server' | 'warnings'> & { readonly running: RunningDump; readonly facts: DumpFacts }
+> {
+  const { rows } = await client.query<{ at: Date; encoding: string }>(`
+    select transaction_timestamp() as at, pg_encoding_to_char(encoding) as encoding
+    from pg_database where datname = current_database()`);
+  const { at, encoding } = rows[0] ?? { at: new Date(), encoding: 'UTF8' };
+  const server = await readServerFacts(client);
+  const lagMs = server.inRecovery ? await standbyLag(client, request.target, request.maxLagMs) : undefined;
+  const stop = new AbortController();
+  const running: RunningDump = {
+    ...request,
+    clients: await request.clientsFor(server),
+    signal: request.signal === undefined ? stop.signal : AbortSignal.any([request.signal, stop.signal]),
+  };
+  const run = pgDumpRunner(running, snapshotId, encoding);
+  let facts: DumpFacts | undefined;
+  let said: readonly string[] = [];
+  const reading = async (): Promise<void> => {
+    facts = await readDumpFacts(client);
+  };
+  const dumping = async (): Promise<void> => {
+    said = await (request.pipeline === 'staged' ? dumpStaged(running, run) : dumpStreamed(running, run));
+  };
+  await runTogether([reading(), dumping()], () => stop.abort());
+  if (facts === undefined) throw new Error('the facts were not read, and nothing failed');
+  const { warning } = running.clients;
+  return {
+    // A standby's data are of that time on its primary.
+    snapshotAt: new Date(at.getTime() - (lagMs ?? 0)).toISOString(),
+    server: lagMs === undefined ? server : { ...server, lagMs },
+    warnings: [
+      ...(warning === null ? [] : [warning]),
+      ...(lagMs === undefined ? [] : [standbyWarning(lagMs)]),
+      ...facts.warnings,
+      ...said,
+    ],
+    ...{ running, facts },
+  };
+}
+
 /** For so long the others of the database may have to queue behind us. Shorter than a stall, so that it is called what it is. */
 function lockWaitMs({ stallMs }: DumpRequest): number {
   return Math.min(LOCK_WAIT_MS, Math.ceil(stallMs / 2));
 }
 
-function pgDumpRunner(request: DumpRequest, snapshotId: string, encoding: string): RunPgDump {
+function pgDumpRunner(request: RunningDump, snapshotId: string, encoding: string): RunPgDump {
   return async (args, start) =>
     withToolEnvironment(request.target, request.scratch, async (environment) => {
       const pgDump: Tool = {
@@ -159,24 +183,8 @@ function pgDumpRunner(request: DumpRequest, snapshotId: string, encoding: string
     });
 }
 
-interface TableName {
-  readonly schema: string;
-  readonly name: string;
-  /** A dump of the whole database has its rows. */
-  readonly dumped: boolean;
-}
-
-/** Names by oid, as of the snapshot: pg_restore's list gives the oid exactly, and names only for the eye. */
-async function readTableNames(client: pg.Client): Promise<Map<number, TableName>> {
-  const { rows } = await client.query<TableName & { oid: number }>(`
-    select c.oid, n.nspname as schema, c.relname as name,
-      ${IS_DUMPED} and not (c.relpersistence = 'u' and pg_is_in_recovery()) as dumped
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.oid >= 16384`);
-  return new Map(rows.map(({ oid, ...table }) => [oid, table]));
-}
-
 /** Whoever dumps may leave out a table and end well all the same: the catalog of the same snapshot knows what there is. */
-function requireWhole(data: DumpedData, names: ReadonlyMap<number, TableName>, inventory: Inventory): void {
+function requireWhole(data: DumpedData, { names, inventory }: DumpFacts): void {
   const found = new Set(data.tables.map(({ oid }) => oid));
   const missing = [...names].filter(([oid, { dumped }]) => dumped && !found.has(oid)).map(([, table]) => table);
   const named = missing.slice(0, 3).map(({ schema, name }) => `the table ${schema}.${name}`);
@@ -187,8 +195,9 @@ function requireWhole(data: DumpedData, names: ReadonlyMap<number, TableName>, i
     throw new CofreError('bad-content', `pg_dump ended well, but its dump lacks ${named.join(', ')}`);
 }
 
-function toContent(data: DumpedData, names: ReadonlyMap<number, TableName>, inventory: Inventory): DumpContent {
-  requireWhole(data, names, inventory);
+function toContent(data: DumpedData, facts: DumpFacts): DumpContent {
+  const { names, inventory } = facts;
+  requireWhole(data, facts);
   const tables = data.tables.map(({ oid, rows, rawBytes, rawSha256, file }) => {
     const table = names.get(oid);
     if (table === undefined) throw new Error(`the dump has data of a table ${oid} that its snapshot does not have`);

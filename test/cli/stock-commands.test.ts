@@ -91,7 +91,8 @@ async function backUp(
   await mkdir(work.directory, { recursive: true });
   await mkdir(work.scratch, { recursive: true, mode: 0o700 });
   const clients = await findClients(150_000);
-  const dump = await dumpDatabase({ ...work, target: { ...admin, database: DATABASE }, clients, pipeline });
+  const clientsFor = () => Promise.resolve(clients);
+  const dump = await dumpDatabase({ ...work, target: { ...admin, database: DATABASE }, clientsFor, pipeline });
   const archive = await compressDump(work);
   const { server, database, content, snapshotAt, tools } = dump;
   const times = { startedAt: snapshotAt, snapshotAt, finishedAt: snapshotAt };

@@ -79,7 +79,12 @@ export async function backUp(
   const { tools } = await checkSource(source, { find: find });
   const request = { directory: join(folder, newId()), jobs: 2, scratch: join(folder, 'scratch'), stallMs: 60_000 };
   await mkdir(request.directory);
-  const { content, database, server } = await dumpDatabase({ ...request, target: source, clients: tools, pipeline });
+  const { content, database, server } = await dumpDatabase({
+    ...request,
+    target: source,
+    clientsFor: async () => tools,
+    pipeline,
+  });
   const archive = await compressDump(request);
   await checkArchive({ stream: createReadStream(archive.path), content, pipeline, clients: tools });
   const { versionNumber: serverVersionNumber } = server;

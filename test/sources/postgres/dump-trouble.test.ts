@@ -3,25 +3,15 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { withClient } from '../../../postgres/connect.ts';
 import { checkSource } from '../../../sources/postgres/check-source.ts';
 import { compressDump, type CompressRequest } from '../../../sources/postgres/compress.ts';
-import { until } from '../../until.ts';
-import { dump, makeDatabase, makeFolder, makeRole, type TestDatabase } from './nasty-database.ts';
+import { dump, makeDatabase, makeFolder, makeRole, testClients } from './nasty-database.ts';
 import { wrapPgDump } from './wrapped-client.ts';
 
 const PIPELINES = ['staged', 'streamed'] as const;
 
 function requestFor(directory: string): CompressRequest {
   return { directory, jobs: 1, scratch: join(directory, 'scratch'), stallMs: 30_000 };
-}
-
-/** How many sessions of the database wait for a lock. */
-async function waiting({ sql }: TestDatabase): Promise<number> {
-  const rows = await sql(
-    "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-  );
-  return rows.length;
 }
 
 /** Ends well, but a table's data file is cut. */
@@ -34,16 +24,14 @@ for (const pipeline of PIPELINES) {
     const source = await makeDatabase(t);
     const target = await makeRole(t, source, 'superuser');
     const directory = await makeFolder(t);
-    await withClient(source.target, async (client) => {
-      // The facts are read before pg_dump starts: they wait here, and meanwhile the password changes.
-      await client.query('begin; lock table pg_extension in access exclusive mode');
-      const dumping = dump(directory, { target, pipeline });
-      dumping.catch(() => undefined);
-      await until('the facts wait', async () => (await waiting(source)) > 0);
+    const clients = await testClients();
+    // Asked for before pg_dump starts and after our own session has begun.
+    const clientsFor = async () => {
       await source.sql(`alter role ${target.user} password 'another'`);
-      await client.query('rollback');
-      await assert.rejects(dumping, { code: 'server-denied', retryable: false });
-    });
+      return clients;
+    };
+    const denied = { code: 'server-denied', retryable: false };
+    await assert.rejects(dump(directory, { target, pipeline, clientsFor }), denied);
     await assert.rejects(stat(join(directory, 'database.dump.zst')), { code: 'ENOENT' });
     const missing = { ...source.target, database: 'no such database' };
     const folder = await makeFolder(t);

@@ -128,7 +128,7 @@ test('facts and data are of one instant, whatever is committed between the snaps
     const [rows] = await source.sql<{ count: string }>('select count(*) from big');
     const directory = await makeFolder(t);
     const dumping = await withClient(source.target, async (client) => {
-      // The facts are read after the snapshot was taken and before pg_dump starts: they wait here.
+      // The facts are read after the snapshot was taken, and so does pg_dump read: they wait here.
       await client.query('begin; lock table pg_extension in access exclusive mode');
       const running = dump(directory, { target: source.target, pipeline });
       await eventually(() =>

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import type pg from 'pg';
 
 import { Secret } from '../../../config/secret.ts';
-import { findClients } from '../../../sources/postgres/clients.ts';
+import { findClients, type Clients } from '../../../sources/postgres/clients.ts';
 import { withClient, type PostgresTarget } from '../../../postgres/connect.ts';
 import { dumpDatabase, type DumpRequest, type DumpResult } from '../../../sources/postgres/dump.ts';
 import { testServers } from '../../servers.ts';
@@ -101,11 +101,11 @@ export async function testClients() {
 
 export async function dump(
   directory: string,
-  request: Pick<DumpRequest, 'target' | 'pipeline'> & Partial<DumpRequest>,
+  request: Pick<DumpRequest, 'target' | 'pipeline'> & Partial<DumpRequest> & { readonly clients?: Clients },
 ): Promise<DumpResult> {
-  const clients = await testClients();
+  const clients = request.clients ?? (await testClients());
   return dumpDatabase({
-    clients,
+    clientsFor: async () => clients,
     directory,
     jobs: 2,
     scratch: join(directory, 'scratch'),
