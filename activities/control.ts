@@ -1,20 +1,49 @@
+import type { Client } from '@temporalio/client';
+
 import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutcome } from '../catalog/restores.ts';
 import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
+import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { closeLostRows } from './lost-runs.ts';
+import { forgottenOldDatabases, type Removal } from './old-databases.ts';
 import type { EnsurePlan, BackupPlan, RestorePlan, RoutinePlan } from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
-import { resolveRoutine } from './resolve-routine.ts';
+import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
 import { asStep } from './step.ts';
 
-export type RestoreEnd = RestoreFacts & { readonly state: RestoreOutcome; readonly error?: FailureNote };
+export type RestoreEnd = RestoreFacts & {
+  readonly state: RestoreOutcome;
+  readonly error?: FailureNote;
+  readonly nothingReplaced?: boolean;
+};
 
 export type ControlActivities = ReturnType<typeof createControlActivities>;
 
-/** The steps that need only the catalog: any worker may do them. */
-export function createControlActivities({ catalog }: { catalog: Catalog }) {
+/** What the steps that need no host work with. */
+export interface ControlDependencies {
+  readonly catalog: Catalog;
+  readonly temporal: Client;
+}
+
+const ROWS_NAMED = 20;
+
+/** The steps that need only the catalog and Temporal: any worker may do them. */
+export function createControlActivities({ catalog, temporal }: ControlDependencies) {
   return {
+    /** Closes what no run owns any more, and finds the replaced databases that nobody removes any more. */
+    async settleLostRuns(): Promise<{ closed: number; rows: string[]; removals: Removal[] }> {
+      return await asStep(async () => {
+        const closed = await closeLostRows(catalog, temporal);
+        return {
+          closed: closed.length,
+          rows: closed.slice(0, ROWS_NAMED).map(({ kind, id, environment }) => `${kind} ${id} of ${environment}`),
+          removals: await forgottenOldDatabases(catalog, temporal),
+        };
+      });
+    },
+
     async resolveBackup(request: BackupRequest): Promise<BackupPlan> {
       return await asStep(() => resolveBackup(catalog, request));
     },
@@ -57,12 +86,17 @@ export function createControlActivities({ catalog }: { catalog: Catalog }) {
       await asStep(() => finishRestore(catalog, restoreId, end));
     },
 
+    /** Somebody decided that a replaced database stays for good. */
+    async keepOldDatabase({ restoreId }: { restoreId: string }): Promise<void> {
+      await asStep(() => settleOldDatabase(catalog, restoreId, 'kept'));
+    },
+
     /** How many restores of this environment failed one after the other. */
     async countFailures({ environment }: { environment: string }): Promise<number> {
       return await asStep(() => consecutiveFailures(catalog, environment));
     },
 
-    async resolveRoutine(request: { routine: string; startedAt: string }): Promise<RoutinePlan> {
+    async resolveRoutine(request: RoutineRequest): Promise<RoutinePlan> {
       return await asStep(() => resolveRoutine(catalog, request));
     },
   };

@@ -93,6 +93,15 @@ export interface RoutinePlan {
   readonly atOnceByServer: Readonly<Record<string, number>>;
   /** ISO time after which nothing more is started; null if there is no such time. */
   readonly until: string | null;
+  /** Only environments without a verified backup since then; null: all. */
+  readonly since: string | null;
+  /** Every host, and the servers on which it tidies up. */
+  readonly hosts: readonly { readonly host: string; readonly servers: readonly RunPlan['server'][] }[];
+}
+
+/** The id of the run that removes the database which a restore replaced. */
+export function removalRunId(environment: string, restoreId: string): string {
+  return `dropOldDatabase/${environment}/${restoreId}`;
 }
 
 /** Whether a host can reach a destination. Pure, because workflows decide by it too. */

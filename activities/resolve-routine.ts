@@ -1,38 +1,64 @@
 import type { Catalog } from '../catalog/open.ts';
+import { verifiedSince } from '../catalog/verified-backup.ts';
+import type { AppliedConfig } from '../config/schema.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
-import { readApplied, resolveEnvironment } from './applied.ts';
+import { hostsOf, readApplied, resolveEnvironment } from './applied.ts';
 import type { RoutinePlan } from './plans.ts';
-import { nextTimeOfDay } from './time-of-day.ts';
+import { serverReference } from './resolve-backup.ts';
+import { lastSlot, nextTimeOfDay, repeatedSlot } from './time-of-day.ts';
+
+export interface RoutineRequest {
+  readonly routine: string;
+  readonly startedAt: string;
+  /** The time of the schedule that started it; left out for a start by hand. */
+  readonly scheduledAt?: string;
+  /** Only environments that have no verified backup since the routine should have started last. */
+  readonly missing?: boolean;
+}
 
 /** Resolves a routine's run: which environments, and the limits of the night. */
 export async function resolveRoutine(
   catalog: Catalog,
-  request: { routine: string; startedAt: string },
+  { routine: name, startedAt, scheduledAt, missing }: RoutineRequest,
 ): Promise<RoutinePlan> {
   const { version, config } = await readApplied(catalog);
-  const routine = config.routines[request.routine];
+  const routine = config.routines[name];
   if (routine === undefined) {
-    throw new CofreError(
-      'not-known',
-      `there is no routine "${request.routine.slice(0, 80)}" in the applied configuration`,
-      {
-        hint: `known: ${Object.keys(config.routines).join(', ')}`,
-      },
-    );
+    throw new CofreError('not-known', `there is no routine "${name.slice(0, 80)}" in the applied configuration`, {
+      hint: `known: ${Object.keys(config.routines).join(', ')}`,
+    });
   }
-  const environments = selectEnvironments(config, routine.environments).map((environment) => ({
-    environment,
-    server: resolveEnvironment(config, environment).serverName,
-  }));
+  const start = new Date(startedAt);
+  const repeated = scheduledAt === undefined ? null : repeatedSlot(new Date(scheduledAt), routine);
+  const since = (missing === true ? lastSlot(start, routine) : repeated)?.toISOString() ?? null;
+  const selected = selectEnvironments(config, routine.environments);
+  const done = since === null ? new Set() : await verifiedSince(catalog, selected, since);
+  const environments = selected
+    .filter((environment) => !done.has(environment))
+    .map((environment) => ({ environment, server: resolveEnvironment(config, environment).serverName }));
   return {
     configVersion: version,
     environments,
     atOnce: routine.atOnce,
-    atOnceByServer: Object.fromEntries(Object.entries(config.servers).map(([name, { atOnce }]) => [name, atOnce])),
-    until:
-      routine.until === undefined
-        ? null
-        : nextTimeOfDay(new Date(request.startedAt), routine.until, routine.timezone).toISOString(),
+    atOnceByServer: Object.fromEntries(Object.entries(config.servers).map(([id, { atOnce }]) => [id, atOnce])),
+    until: routine.until === undefined ? null : nextTimeOfDay(start, routine.until, routine.timezone).toISOString(),
+    since,
+    hosts: hostsToTidy(config),
   };
+}
+
+/** Each server once, by the first host that reaches an environment on it. */
+function hostsToTidy(config: AppliedConfig): RoutinePlan['hosts'] {
+  const hostOfServer = new Map<string, string | undefined>();
+  for (const environment of Object.values(config.environments)) {
+    const { server } = environment.database;
+    if (hostOfServer.get(server) === undefined) hostOfServer.set(server, hostsOf(config, environment)[0]);
+  }
+  return Object.keys(config.hosts).map((host) => ({
+    host,
+    servers: Object.entries(config.servers)
+      .filter(([name]) => hostOfServer.get(name) === host)
+      .map(([name, server]) => serverReference(name, server)),
+  }));
 }

@@ -4,6 +4,7 @@ import type { Catalog } from '../catalog/open.ts';
 import { acceptServer, recordedServer, recordServer } from '../catalog/servers.ts';
 import { resolveSecret } from '../config/secret.ts';
 import { CofreError } from '../errors/error.ts';
+import type { PostgresTarget } from '../postgres/connect.ts';
 import type { TargetReport } from '../sources/postgres/check-target.ts';
 import { readDumpHead, requireRestorable } from '../sources/postgres/dump-head.ts';
 import { archiveSpaceBytes, type ArchiveFormat } from '../sources/postgres/open-archive.ts';
@@ -13,16 +14,8 @@ import type { RestorePlan } from './plans.ts';
 
 /** Where the plan restores to; its secrets are read here, on the host that needs them. */
 export async function targetOf(plan: RestorePlan): Promise<RestoreTarget> {
-  const { host, port, tls, admin, maintenanceDatabase } = plan.server;
   return {
-    admin: {
-      host,
-      port,
-      tls,
-      user: admin.user,
-      password: await resolveSecret(admin.password),
-      database: maintenanceDatabase,
-    },
+    admin: await adminOf(plan.server),
     database: plan.database,
     owner: plan.owner,
     roles: await Promise.all(
@@ -32,9 +25,16 @@ export async function targetOf(plan: RestorePlan): Promise<RestoreTarget> {
   };
 }
 
+/** The server as the admin role reaches it. */
+export async function adminOf(server: RestorePlan['server']): Promise<PostgresTarget> {
+  const { host, port, tls, admin, maintenanceDatabase } = server;
+  const password = await resolveSecret(admin.password);
+  return { host, port, tls, user: admin.user, password, database: maintenanceDatabase };
+}
+
 /** The part of the restore's id that its database and its login are named by. */
-export function shortId(plan: RestorePlan): string {
-  return plan.restoreId.slice(-8);
+export function shortId({ restoreId }: Pick<RestorePlan, 'restoreId'>): string {
+  return restoreId.slice(-8);
 }
 
 /** The manifest of the backup that is restored; null where there is none. */

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 
 import { recordCopy } from '../catalog/backups.ts';
 import type { Manifest, ServerFacts } from '../catalog/manifest.ts';
+import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { recordRestore } from '../catalog/restores.ts';
+import { durationMs } from '../config/duration.ts';
 import type { CofreError } from '../errors/error.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
 import { withClient } from '../postgres/connect.ts';
@@ -24,6 +27,7 @@ import { requireOwnDatabase } from './own-database.ts';
 import type { RestorePlan } from './plans.ts';
 import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck, SwapReport } from './reports.ts';
 import {
+  adminOf,
   extensionsOf,
   formatOf,
   madeBy,
@@ -162,13 +166,19 @@ export function createRestoreActivities(dependencies: HostDependencies) {
       return await asStep(async ({ signal }) => {
         const target = await targetOf(plan);
         const manifest = await manifestOf(catalog, plan);
+        const kept = oldName(plan.database, shortId(plan));
+        const oldUntil = new Date(Date.now() + durationMs(plan.keepOldDatabaseFor)).toISOString();
+        const replaced = { oldDatabase: kept, oldOid: liveOid ?? undefined, oldServer: plan.server.name, oldUntil };
+        // Before the swap: a step whose run was lost is refused here, and what it replaces is never forgotten.
+        const facts = { host, newOid: loaded.oid, ...(liveOid === null ? {} : replaced) };
+        await recordRestore(catalog, plan.restoreId, facts);
         await swapDatabases({
           admin: target.admin,
           live: plan.database,
           liveOid,
           replacement: loaded.name,
           replacementOid: loaded.oid,
-          oldName: oldName(plan.database, shortId(plan)),
+          oldName: kept,
           owner: plan.owner,
           privileges: manifest?.database.privileges ?? null,
           comment: manifest?.database.comment ?? null,
@@ -204,13 +214,20 @@ export function createRestoreActivities(dependencies: HostDependencies) {
     },
 
     /** Drops a database that a restore replaced, if it is still that very one. */
-    async dropDatabase({ plan, database, oid }: { plan: RestorePlan; database: string; oid: number }): Promise<void> {
+    async dropDatabase({ restoreId, server, database, oid }: DropStep): Promise<void> {
       await asStep(async () => {
-        const { admin } = await targetOf(plan);
-        await dropDatabase({ admin, name: database, oid });
+        await dropDatabase({ admin: await adminOf(server), name: database, oid });
+        await settleOldDatabase(catalog, restoreId, 'dropped');
       });
     },
   };
+}
+
+export interface DropStep {
+  readonly restoreId: string;
+  readonly server: RestorePlan['server'];
+  readonly database: string;
+  readonly oid: number;
 }
 
 /** What an earlier attempt fetched and unpacked to its end, whose answer was lost or whose host was. */

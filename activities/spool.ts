@@ -65,9 +65,11 @@ export class Spool {
     await rm(this.folder(...names), { recursive: true, force: true });
   }
 
-  /** The entries of a folder of the spool; none if it does not exist. */
+  /** The entries of a folder of the spool; none if it does not exist, or is no folder. */
   async entries(...names: readonly string[]): Promise<string[]> {
-    const found = await readdir(this.folder(...names)).catch(ignoreMissing);
+    const found = await readdir(this.folder(...names)).catch((error: unknown) =>
+      nativeCode(error) === 'ENOTDIR' ? undefined : ignoreMissing(error),
+    );
     return (found ?? []).filter((name) => NAME.test(name)).sort();
   }
 

@@ -119,7 +119,7 @@ export async function requireCurrentDump(catalog: Catalog, backupId: string, att
     [backupId],
   );
   if (row === undefined) throw unknownBackup(backupId);
-  const open = row.state === 'running' || row.state === 'incomplete' || row.state === 'complete';
+  const open = mayHaveCopies(row.state);
   if (open && row.attempt === attempt) return;
   const why = open ? `the dump ${row.attempt} took its place` : `the backup is ${row.state}`;
   throw new CofreError('refused', `the dump ${attempt} of ${backupId} comes too late: ${why}`);
@@ -179,12 +179,15 @@ export type CopyRecord = {
 /**
  * Records a step of a copy and gives the state that stands. A step that comes late, such as `uploading` after `verified`,
  * changes nothing; what it asks for stands already or is overtaken.
- * @throws CofreError `refused` when `verified` is claimed for a copy that is being deleted, or proven from another dump.
+ * @throws CofreError `refused` when `verified` is claimed for a copy that is being deleted, or proven from another dump, or
+ * of a backup that has failed.
  */
 export async function recordCopy(catalog: Catalog, copy: CopyRecord): Promise<CopyState> {
   return await catalog.transaction(async (transaction) => {
     // The backup's row is the lock of its copies: one that does not exist yet cannot be locked itself.
-    await lockBackup(transaction, copy.backupId);
+    const { state: backup } = await lockBackup(transaction, copy.backupId);
+    if (copy.state === 'verified' && !mayHaveCopies(backup))
+      throw new CofreError('refused', `the backup ${copy.backupId} is ${backup}; a copy came too late for it`);
     const [stands] = await transaction.query<{ state: CopyState; attempt: string | null }>(
       'SELECT state, attempt FROM cofre.copies WHERE backup_id = $1 AND destination = $2',
       [copy.backupId, copy.destination],
@@ -246,6 +249,10 @@ export function unknownBackup(id: string): CofreError {
   return new CofreError('not-known', `the catalog has no backup ${id.slice(0, 80)}`, {
     hint: '`cofre backups` lists them',
   });
+}
+
+function mayHaveCopies(state: BackupState): boolean {
+  return state === 'running' || state === 'incomplete' || state === 'complete';
 }
 
 interface LockedBackup {

@@ -6,9 +6,10 @@ export interface Health {
   readonly environment: string;
   /** The newest backup with a copy that was read back. */
   readonly verified: { readonly id: string; readonly dataFrom: string; readonly anomalous: boolean } | null;
-  /** The newest backup that failed, if none was verified since. */
+  /** The newest backup that failed, if none was verified since; or that one, if it ended early and lacks copies. */
   readonly failure: {
     readonly id: string;
+    readonly state: 'failed' | 'incomplete';
     readonly at: string;
     readonly code: string;
     readonly message: string;
@@ -26,6 +27,7 @@ interface Row {
   anomalous: boolean | null;
   failed_id: string | null;
   failed_at: Date | null;
+  failed_state: 'failed' | 'incomplete' | null;
   error_code: string | null;
   error_message: string | null;
   restore_id: string | null;
@@ -37,7 +39,8 @@ interface Row {
 /** How these environments stand, in their order: one statement, because there may be hundreds. */
 export async function readHealth(catalog: Catalog, environments: readonly string[]): Promise<Health[]> {
   const rows = await catalog.query<Row>(
-    `SELECT e.environment, v.id AS verified_id, v.data_from, v.anomalous, f.id AS failed_id, f.finished_at AS failed_at, f.error_code,
+    `SELECT e.environment, v.id AS verified_id, v.data_from, v.anomalous, f.id AS failed_id, f.finished_at AS failed_at, f.state AS failed_state,
+       f.error_code,
        f.error_message, (
          SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
          WHERE b.environment = e.environment AND (b.state = 'incomplete' AND c.state = 'missing' OR b.state IN ('complete', 'incomplete') AND c.state = 'suspect')
@@ -50,8 +53,9 @@ export async function readHealth(catalog: Catalog, environments: readonly string
        ORDER BY b.id DESC LIMIT 1
      ) v ON true
      LEFT JOIN LATERAL (
-       SELECT b.id, b.finished_at, b.error_code, b.error_message FROM cofre.backups b
-       WHERE b.environment = e.environment AND b.state = 'failed' AND b.id > coalesce(v.id, '')
+       SELECT b.id, b.finished_at, b.state, b.error_code, b.error_message FROM cofre.backups b
+       WHERE b.environment = e.environment
+         AND (b.state = 'failed' AND b.id > coalesce(v.id, '') OR b.state = 'incomplete' AND b.id = v.id AND b.error_code IS NOT NULL)
        ORDER BY b.id DESC LIMIT 1
      ) f ON true
      LEFT JOIN LATERAL (
@@ -67,7 +71,7 @@ export async function readHealth(catalog: Catalog, environments: readonly string
 }
 
 function toHealth(row: Row): Health {
-  const { verified_id: verified, data_from: dataFrom, failed_id: failed, failed_at: at } = row;
+  const { verified_id: verified, data_from: dataFrom, failed_id: failed, failed_at: at, failed_state: state } = row;
   return {
     environment: row.environment,
     verified:
@@ -75,9 +79,15 @@ function toHealth(row: Row): Health {
         ? null
         : { id: verified, dataFrom: dataFrom.toISOString(), anomalous: row.anomalous === true },
     failure:
-      failed === null || at === null
+      failed === null || at === null || state === null
         ? null
-        : { id: failed, at: at.toISOString(), code: row.error_code ?? 'unexpected', message: row.error_message ?? '' },
+        : {
+            id: failed,
+            state,
+            at: at.toISOString(),
+            code: row.error_code ?? 'unexpected',
+            message: row.error_message ?? '',
+          },
     restoreFailure:
       row.restore_id === null
         ? null

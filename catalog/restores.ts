@@ -29,6 +29,9 @@ export interface RestoreFacts {
   /** The database that was replaced: the name under which it is kept, and its OID. */
   readonly oldDatabase?: string | undefined;
   readonly oldOid?: number | undefined;
+  /** The server it is on, and until when it is kept: from then on somebody has to see to its end. */
+  readonly oldServer?: string | undefined;
+  readonly oldUntil?: string | undefined;
   readonly newOid?: number | undefined;
   /** The comparison with the manifest, and what else the evidence needs. */
   readonly report?: object | undefined;
@@ -104,7 +107,12 @@ export async function recordRestore(catalog: Catalog, id: string, facts: Restore
 export async function finishRestore(
   catalog: Catalog,
   id: string,
-  end: RestoreFacts & { readonly state: RestoreOutcome; readonly error?: FailureNote | null | undefined },
+  end: RestoreFacts & {
+    readonly state: RestoreOutcome;
+    readonly error?: FailureNote | null | undefined;
+    /** The swap that was recorded as about to happen did not happen. */
+    readonly nothingReplaced?: boolean;
+  },
 ): Promise<void> {
   await catalog.transaction(async (transaction) => {
     const { state } = await lockRestore(transaction, id);
@@ -112,6 +120,13 @@ export async function finishRestore(
     if (state !== 'running')
       throw new CofreError('refused', `the restore ${id} is ${state} and cannot become ${end.state}`);
     await writeFacts(transaction, id, end);
+    if (end.nothingReplaced === true) {
+      await transaction.query(
+        `UPDATE cofre.restores SET old_database = NULL, old_oid = NULL, old_server = NULL, old_until = NULL, old_fate = NULL
+         WHERE id = $1`,
+        [id],
+      );
+    }
     await transaction.query(
       `UPDATE cofre.restores SET state = $2, error_code = $3, error_message = $4, error_hint = $5, finished_at = now()
        WHERE id = $1`,
@@ -168,7 +183,8 @@ async function writeFacts(transaction: Queries, id: string, facts: RestoreFacts)
   await transaction.query(
     `UPDATE cofre.restores SET host = coalesce($2, host), phases = phases || $3::jsonb,
        old_database = coalesce($4, old_database), old_oid = coalesce($5, old_oid), new_oid = coalesce($6, new_oid),
-       report = coalesce($7::jsonb, report)
+       report = coalesce($7::jsonb, report), old_server = coalesce($8, old_server),
+       old_until = coalesce($9, old_until), old_fate = CASE WHEN $9::timestamptz IS NULL THEN old_fate ELSE 'waiting' END
      WHERE id = $1`,
     [
       id,
@@ -178,6 +194,8 @@ async function writeFacts(transaction: Queries, id: string, facts: RestoreFacts)
       facts.oldOid ?? null,
       facts.newOid ?? null,
       facts.report === undefined ? null : JSON.stringify(facts.report),
+      facts.oldServer ?? null,
+      facts.oldUntil ?? null,
     ],
   );
 }

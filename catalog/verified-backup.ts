@@ -1,6 +1,6 @@
 import { getBackup, type BackupDetail } from './backup-list.ts';
 import type { BackupState } from './backup-states.ts';
-import type { Catalog } from './open.ts';
+import type { Catalog, Queries } from './open.ts';
 import { VERIFIED } from './verified.ts';
 
 const PASSED_OVER_SHOWN = 20;
@@ -57,6 +57,20 @@ interface NewerRow {
   readonly verified: boolean;
   readonly anomalous: boolean;
   readonly copies: string | null;
+}
+
+/** Which of these environments have a backup that began at `since` (ISO 8601) or later and has a verified copy. */
+export async function verifiedSince(
+  catalog: Queries,
+  environments: readonly string[],
+  since: string,
+): Promise<Set<string>> {
+  const rows = await catalog.query<{ environment: string }>(
+    `SELECT DISTINCT b.environment FROM cofre.backups b
+     WHERE b.environment = ANY($1::text[]) AND b.started_at >= $2 AND ${VERIFIED}`,
+    [[...environments], since],
+  );
+  return new Set(rows.map(({ environment }) => environment));
 }
 
 /** Sizes of the newest verified backup that is not anomalous, to plan room for the next; null if there is none. */

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { findConfigPath, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { problemLine } from '../config/problem.ts';
-import { carryOut, rememberBase } from './apply/carry-out.ts';
+import { carryOut, closeLost, rememberBase } from './apply/carry-out.ts';
 import { isNothingToDo, planApply, planInWords, type ApplyPlan } from './apply/plan.ts';
 import { EXIT } from './exit.ts';
 import { examplesAndExits } from './help.ts';
@@ -86,6 +86,7 @@ export async function applyConfig(
   if (isNothingToDo(plan)) {
     // A crash may have come between the storing and this line of an earlier run.
     await rememberBase(plan, [plan.digest]);
+    await closeLost(plan.config, client, (text) => say(options, text));
     for (const note of notes) say(options, `note: ${note}`);
     say(options, `Nothing to do: version ${version} of the configuration is applied.`);
     return { changed: false, applied: true, version, steps, notes };

@@ -1,7 +1,7 @@
 import type { BackupResult } from '../workflows/backup-database.ts';
 import type { EnsureResult } from '../workflows/ensure-database.ts';
 import type { RestoreResult } from '../workflows/restore-into.ts';
-import type { RoutineResult } from '../workflows/run-routine.ts';
+import type { RoutineResult } from '../workflows/night.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { printReason } from './failure.ts';
 import { bytesInWords, durationInWords, printJson, say } from './print.ts';

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ScheduleOverlapPolicy, type ScheduleDescription, type ScheduleHandle } from '@temporalio/client';
+import { ScheduleOverlapPolicy, type Client, type ScheduleDescription, type ScheduleHandle } from '@temporalio/client';
 import type { Command } from 'commander';
 
+import { describeRun } from '../activities/run-state.ts';
 import { CofreError } from '../errors/error.ts';
+import { missingRunId, runMissing } from './apply/missing.ts';
 import { followRun } from './follow.ts';
 import { examplesAndExits } from './help.ts';
 import { reportEnd, reportStart } from './outcome.ts';
@@ -24,14 +26,32 @@ export function register(program: Command, globals: () => GlobalOptions): void {
         'run is going on, that one is shown. A paused routine can be run by hand; it stays paused.',
     )
     .argument('<routine>', 'the routine')
-    .addHelpText('after', examplesAndExits(['cofre run nightly', 'cofre run nightly --no-follow'], [0, 1, 2, 4, 130]))
-    .action(async (routine: string) => {
+    .option(
+      '--missing',
+      'only for environments that have no verified backup since the routine should have started last',
+    )
+    .addHelpText(
+      'after',
+      examplesAndExits(
+        [
+          'cofre run nightly',
+          'cofre run nightly --no-follow',
+          'cofre run nightly --missing   finish a night that was lost',
+        ],
+        [0, 1, 2, 4, 130],
+      ),
+    )
+    .action(async (routine: string, { missing }: { missing?: true }) => {
       const options = globals();
       const session = await Session.open(options);
       try {
         const client = await session.client();
         const { handle, description } = await openRoutine(client, routine);
-        const run = (await runningNow(description)) ?? (await trigger(handle, description));
+        const run =
+          (await runningNow(client, routine, description)) ??
+          (missing === true
+            ? { ...(await runMissing(client, routine)), isNew: true }
+            : await trigger(client, routine, handle, description));
         if (run.isNew)
           say(options, `started ${run.workflowId}${description.state.paused ? ' (the routine stays paused)' : ''}`);
         else
@@ -51,12 +71,26 @@ export function register(program: Command, globals: () => GlobalOptions): void {
 
 type RoutineRun = RunId & { readonly isNew: boolean };
 
-async function runningNow({ info }: ScheduleDescription): Promise<RoutineRun | undefined> {
+/** What the schedule has started, or a run for what was missing. */
+async function runningNow(
+  client: Client,
+  routine: string,
+  { info }: ScheduleDescription,
+): Promise<RoutineRun | undefined> {
   const running = info.runningActions.at(-1)?.workflow;
-  return running && { workflowId: running.workflowId, runId: running.firstExecutionRunId, isNew: false };
+  if (running !== undefined)
+    return { workflowId: running.workflowId, runId: running.firstExecutionRunId, isNew: false };
+  const missing = await describeRun(client, missingRunId(routine));
+  if (missing?.status.name !== 'RUNNING') return undefined;
+  return { workflowId: missing.workflowId, runId: missing.runId, isNew: false };
 }
 
-async function trigger(handle: ScheduleHandle, { info }: ScheduleDescription): Promise<RoutineRun> {
+async function trigger(
+  client: Client,
+  routine: string,
+  handle: ScheduleHandle,
+  { info }: ScheduleDescription,
+): Promise<RoutineRun> {
   const known = new Set(info.recentActions.map(({ action }) => action.workflow.workflowId));
   // Unless told, a trigger starts a second run beside the first.
   await handle.trigger(ScheduleOverlapPolicy.SKIP);
@@ -68,7 +102,7 @@ async function trigger(handle: ScheduleHandle, { info }: ScheduleDescription): P
     if (started !== undefined)
       return { workflowId: started.workflowId, runId: started.firstExecutionRunId, isNew: true };
     // Its own slot came between the look and the trigger.
-    const other = await runningNow(now);
+    const other = await runningNow(client, routine, now);
     if (other !== undefined) return other;
     await sleep(ASK_EVERY_MS);
   }

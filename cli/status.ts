@@ -145,7 +145,7 @@ function healthRow({
   const trouble: string[] = [];
   if (verified === null) trouble.push('no verified backup');
   if (verified?.anomalous === true) trouble.push(`${verified.id} is anomalous: cofre show ${verified.id} tells why`);
-  if (failure !== null) trouble.push(`${failure.id} failed: ${failure.code}: ${firstLine(failure.message)}`);
+  if (failure !== null) trouble.push(`${failure.id} ${failure.state}: ${failure.code}: ${firstLine(failure.message)}`);
   if (restoreFailure !== null)
     trouble.push(`the last restore failed: ${restoreFailure.code}: ${firstLine(restoreFailure.message)}`);
   if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing or damaged`);
@@ -157,12 +157,18 @@ function firstLine(message: string): string {
   return (message.split('\n')[0] ?? '').slice(0, 100);
 }
 
-function routineRow({ routine, nextStart, timezone, paused, running }: RoutineStatus): string[] {
+function routineRow({ routine, nextStart, timezone, paused, running, missed, skipped }: RoutineStatus): string[] {
   const next =
     paused !== null
       ? `paused: ${paused}`
       : nextStart === null
         ? 'has no schedule: cofre apply'
         : timeInWords(new Date(nextStart), timezone);
-  return [routine, next, running ? 'running now' : ''];
+  const starts = (count: number): string => `${count} ${count === 1 ? 'start was' : 'starts were'}`;
+  const notes = [
+    running ? 'running now' : '',
+    missed === 0 ? '' : `${starts(missed)} missed: Temporal was down for longer than catchUp`,
+    skipped === 0 ? '' : `${starts(skipped)} skipped: the run before was still going on`,
+  ];
+  return [routine, next, notes.filter((note) => note !== '').join('; ')];
 }

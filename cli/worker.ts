@@ -6,10 +6,11 @@ import type { Logger } from 'pino';
 import { currentConfiguration } from '../catalog/configurations.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
-import type { RunningWorker } from '../workers/worker.ts';
+import type { RunningWorker } from '../workers/running.ts';
 import { examplesAndExits } from './help.ts';
 import { say } from './print.ts';
 import { Session, type GlobalOptions } from './session.ts';
+import { requireNamespace } from './temporal.ts';
 import { aborted, listenForStop } from './up.ts';
 
 /** What another machine or another command will mend, so that the order in which things start does not matter. */
@@ -38,17 +39,33 @@ export function register(program: Command, globals: () => GlobalOptions): void {
       const log = createLog();
       const { connection } = await Session.open(options);
       const host = named ?? connection.host;
-      await waitUntilReady(connection, log, stop);
-      if (stop.aborted) return;
-      const worker = await start(connection, host, log);
-      say(
-        options,
-        host === undefined ? 'takes work: workflows alone, no host was named' : `takes work for the host ${host}`,
-      );
-      void aborted(stop).then(() => worker.stop());
-      await worker.stopped;
+      let failures = 0;
+      while (!stop.aborted) {
+        try {
+          await waitUntilReady(connection, log, stop);
+          if (stop.aborted) break;
+          const worker = await start(connection, host, log);
+          say(
+            options,
+            host === undefined ? 'takes work: workflows alone, no host was named' : `takes work for the host ${host}`,
+          );
+          void aborted(stop).then(() => worker.stop());
+          await worker.stopped;
+        } catch (error) {
+          if (!isWorthWaiting(error)) throw error;
+          failures += 1;
+          log.error({ hint: error.hint }, `the worker has ended, and starts again: ${error.message}`);
+          await sleep(TRY_AGAIN_MS, undefined, { signal: stop }).catch(() => undefined);
+        }
+      }
       say(options, 'stopped');
+      // What a failed worker holds keeps the process alive.
+      if (failures > 0) process.exit();
     });
+}
+
+function isWorthWaiting(error: unknown): error is CofreError {
+  return error instanceof CofreError && WORTH_WAITING.has(error.code);
 }
 
 async function start(connection: ConnectionConfig, host: string | undefined, log: Logger): Promise<RunningWorker> {
@@ -61,11 +78,11 @@ async function waitUntilReady(connection: ConnectionConfig, log: Logger, stop: A
   while (!stop.aborted) {
     const session = new Session(connection);
     try {
-      await session.client();
+      await requireNamespace(await session.client());
       await currentConfiguration(await session.catalog());
       return;
     } catch (error) {
-      if (!(error instanceof CofreError) || !WORTH_WAITING.has(error.code)) throw error;
+      if (!isWorthWaiting(error)) throw error;
       log.warn({ hint: error.hint }, `waiting: ${messageOf(error)}`);
     } finally {
       await session.close();

@@ -20,6 +20,7 @@ const RETRYABLE = {
   'catalog-unavailable': true,
   'catalog-version': false,
   busy: false,
+  'run-lost': false,
   // tools
   'tool-missing': false,
   'tool-version': false,

@@ -22,9 +22,15 @@ function withoutExtras(error: unknown): unknown {
   return { type, message, stack, ...known };
 }
 
-/** Temporal's own messages, in the same log. */
+const AGAIN_AFTER_MS = 60_000;
+
+/** Temporal's own messages, in the same log; a warning that comes again within a minute is said once: while a server is away there are dozens a second. */
 export function temporalLogger(log: Logger): TemporalLogger {
+  const said = new Map<string, number>();
   return new DefaultLogger('WARN', ({ level, message, meta }: LogEntry) => {
+    const kind = message.replace(/[0-9]+/g, '');
+    if (level === 'WARN' && Date.now() - (said.get(kind) ?? 0) < AGAIN_AFTER_MS) return;
+    said.set(kind, Date.now());
     const write = level === 'ERROR' ? log.error.bind(log) : level === 'WARN' ? log.warn.bind(log) : log.info.bind(log);
     write(meta ?? {}, message);
   });

@@ -2,14 +2,18 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { Client } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
 import { createBackupActivities } from '../activities/backup.ts';
 import { createControlActivities } from '../activities/control.ts';
+import { closeLostRows } from '../activities/lost-runs.ts';
 import { createRestoreActivities } from '../activities/restore.ts';
 import { readIfThere, Spool, writeFileWhole } from '../activities/spool.ts';
 import { readApplied } from '../activities/applied.ts';
+import { tidySpool } from '../activities/tidy-spool.ts';
+import { createTidyActivities } from '../activities/tidy.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
@@ -21,6 +25,7 @@ import { makeOwnFolder, makePrivateFolder } from '../processes/own-folder.ts';
 import { clientFinder, unfixedClients, type FindClients } from '../sources/postgres/clients.ts';
 import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { temporalLogger } from './log.ts';
+import { runTogether, type RunningWorker } from './running.ts';
 
 export interface WorkerOptions {
   readonly connection: ConnectionConfig;
@@ -31,17 +36,11 @@ export interface WorkerOptions {
   readonly stallMs?: number;
 }
 
-export interface RunningWorker {
-  /** Settles when the worker has stopped; rejects if it failed. */
-  readonly stopped: Promise<void>;
-  /** Stops taking work, ends what runs here (it goes on after the next start) and closes everything. */
-  stop(): void;
-}
-
 const STALL_MS = 5 * 60_000;
 const LIGHT_STEPS_AT_ONCE = 8;
 const CONTROL_STEPS_AT_ONCE = 16;
 
+let isInstalled = false;
 const BUNDLE = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
 
 /** The one place where everything is put together: connections, activities, and the queues they are polled from. */
@@ -52,12 +51,14 @@ export async function startWorker({
   stallMs = STALL_MS,
 }: WorkerOptions): Promise<RunningWorker> {
   forbidCoreDumps();
-  Runtime.install({ logger: temporalLogger(log), shutdownSignals: [] });
+  installRuntime(log);
   const catalog = await openCatalogOf(connection);
   let temporal: NativeConnection | undefined;
   try {
     const here = host === undefined ? undefined : await prepareHost(catalog, host, log);
     temporal = await connectTemporal(connection);
+    const client = new Client({ connection: temporal, namespace: connection.temporal.namespace });
+    await settle(catalog, client, here?.spool, log);
     const common = {
       connection: temporal,
       namespace: connection.temporal.namespace,
@@ -71,14 +72,18 @@ export async function startWorker({
         ...common,
         taskQueue: CONTROL_QUEUE,
         workflowBundle: { codePath: BUNDLE },
-        activities: createControlActivities({ catalog }),
+        activities: createControlActivities({ catalog, temporal: client }),
         maxConcurrentActivityTaskExecutions: CONTROL_STEPS_AT_ONCE,
       }),
     ];
     if (host !== undefined && here !== undefined) {
       const { heavy, ...own } = here;
       const dependencies = { host, ...own, catalog, stallMs };
-      const activities = { ...createBackupActivities(dependencies), ...createRestoreActivities(dependencies) };
+      const activities = {
+        ...createBackupActivities(dependencies),
+        ...createRestoreActivities(dependencies),
+        ...createTidyActivities(dependencies),
+      };
       const atOnce = { heavy, light: LIGHT_STEPS_AT_ONCE };
       for (const weight of ['heavy', 'light'] as const) {
         workers.push(
@@ -92,7 +97,7 @@ export async function startWorker({
       }
     }
     log.info({ host, queues: workers.map(({ options }) => options.taskQueue) }, 'the worker takes work');
-    return run(workers, temporal, catalog);
+    return runTogether({ workers, temporal, catalog, records: here?.spool.records });
   } catch (error) {
     await temporal?.close();
     await catalog.close();
@@ -100,18 +105,27 @@ export async function startWorker({
   }
 }
 
-function run(workers: readonly Worker[], temporal: NativeConnection, catalog: Catalog): RunningWorker {
-  const stop = (): void => {
-    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-  };
-  // One that fails takes the others with it: half a worker would look alive and do nothing.
-  const runs = workers.map((worker) => worker.run().finally(stop));
-  const stopped = Promise.allSettled(runs).then(async (ends) => {
-    await temporal.close();
-    await catalog.close();
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+/** Once for each process, which may start a worker again. */
+function installRuntime(log: Logger): void {
+  if (isInstalled) return;
+  Runtime.install({
+    logger: temporalLogger(log),
+    shutdownSignals: [],
+    // Else the part that is not JavaScript prints lines of its own.
+    telemetryOptions: { logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} } },
   });
-  return { stopped, stop };
+  isInstalled = true;
+}
+
+/** Before this worker takes work: what runs that are gone have left in the catalog, and on this host. */
+async function settle(catalog: Catalog, client: Client, spool: Spool | undefined, log: Logger): Promise<void> {
+  for (const { kind, id, environment, reason } of await closeLostRows(catalog, client)) {
+    log.warn({ kind, id, environment }, `closed: ${reason.message}`);
+  }
+  if (spool === undefined) return;
+  const { removed, kept } = await tidySpool(spool, catalog);
+  if (removed.length > 0) log.warn({ removed }, 'removed what runs that are gone had left in the spool');
+  if (kept.length > 0) log.warn({ kept }, 'files that stay in the spool');
 }
 
 async function openCatalogOf({ catalog }: ConnectionConfig): Promise<Catalog> {

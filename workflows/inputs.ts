@@ -33,6 +33,8 @@ export interface EnsureInput {
 
 export interface RoutineInput {
   readonly routine: string;
+  /** Only environments that have no verified backup since the routine should have started last. */
+  readonly missing?: boolean;
 }
 
 /** What a field holds. Names become search attributes, ids of runs and folders, and paths are opened on a host. */

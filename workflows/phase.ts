@@ -1,4 +1,4 @@
-import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 
 import { pageText, type Page } from './page.ts';
 import { searchAttributes, type Needs } from './search-attributes.ts';
@@ -23,9 +23,13 @@ export type Phase =
  * UI, the tab User Metadata), which tells in words what happens now and what comes next.
  */
 export function showPhase(phase: Phase, page: Page, needs: Needs = 'nothing'): void {
-  upsertSearchAttributes([
-    { key: searchAttributes.phase, value: phase },
-    { key: searchAttributes.needs, value: needs },
-  ]);
+  const { typedSearchAttributes: stands } = workflowInfo();
+  // Each upsert is an event of the history, and a night shows how far it is hundreds of times.
+  if (stands.get(searchAttributes.phase) !== phase || stands.get(searchAttributes.needs) !== needs) {
+    upsertSearchAttributes([
+      { key: searchAttributes.phase, value: phase },
+      { key: searchAttributes.needs, value: needs },
+    ]);
+  }
   setCurrentDetails(pageText(page));
 }

@@ -7,7 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 
-import type { RestorePlan } from '../activities/plans.ts';
+import { removalRunId, type RestorePlan } from '../activities/plans.ts';
 import type { LoadReport, RestoreCheck, SwapReport } from '../activities/reports.ts';
 import { durationMs } from '../config/duration.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
@@ -237,8 +237,6 @@ async function finish(
       state: 'restored',
       host,
       report: result,
-      newOid: loaded.oid,
-      ...(oldDatabase === null ? {} : { oldDatabase: oldDatabase.name, oldOid: oldDatabase.oid }),
     },
   });
   await removeFetched(plan, progress);
@@ -270,17 +268,18 @@ async function removeFetched(plan: RestorePlan, progress: RestoreProgress): Prom
 /** The replaced database outlives this run; a run of its own, with a timer that the UI shows, removes it later. */
 async function keepForAWhile(
   plan: RestorePlan,
-  { name, oid }: { name: string; oid: number },
+  { name: database, oid }: { name: string; oid: number },
 ): Promise<{ workflowId: string; at: string }> {
-  const { keepOldDatabaseFor: keepFor, environment, restoreId } = plan;
-  const workflowId = `dropOldDatabase/${environment.id}/${restoreId}`;
+  const { keepOldDatabaseFor: keepFor, environment, restoreId, server, hosts } = plan;
+  const workflowId = removalRunId(environment.id, restoreId);
+  const until = new Date(Date.now() + durationMs(keepFor)).toISOString();
   await startChild(dropOldDatabase, {
     workflowId,
-    args: [{ environment: environment.id, database: name, oid, keepFor, plan }],
+    args: [{ environment: environment.id, hosts, restoreId, server, database, oid, until }],
     parentClosePolicy: ParentClosePolicy.ABANDON,
-    staticSummary: `removes ${name} after ${keepFor}`,
+    staticSummary: `removes ${database} after ${keepFor}`,
   });
-  return { workflowId, at: new Date(Date.now() + durationMs(keepFor)).toISOString() };
+  return { workflowId, at: until };
 }
 
 async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unknown): Promise<unknown> {
@@ -296,9 +295,11 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
         progress.leftBehind = `not everything could be removed: ${reasonOf(failure).message}`;
       }
     }
+    const state = isCancellation(error) ? 'cancelled' : 'failed';
+    const nothingReplaced = progress.swapUnknown === undefined;
     await control.finishRestore({
       restoreId: plan.restoreId,
-      end: { state: isCancellation(error) ? 'cancelled' : 'failed', host: progress.host, error: reason },
+      end: { state, host: progress.host, error: reason, nothingReplaced },
     });
     show(progress, 'failed');
     return isCancellation(error) ? error : failRun(reason, { restoreId: plan.restoreId });

@@ -3,11 +3,12 @@ import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 import type { BackupActivities } from '../activities/backup.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
+import type { TidyActivities } from '../activities/tidy.ts';
 import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS } from './time-limits.ts';
 
-type HostActivities = BackupActivities & RestoreActivities;
+type HostActivities = BackupActivities & RestoreActivities & TidyActivities;
 
 const RETRY: NonNullable<ActivityOptions['retry']> = {
   initialInterval: '2s',
@@ -27,7 +28,7 @@ export const control = proxyActivities<ControlActivities>({
 export function probe(
   host: string,
   summary: string,
-): Pick<HostActivities, 'checkHost' | 'checkBackup' | 'checkRestore'> {
+): Pick<HostActivities, 'checkHost' | 'checkBackup' | 'checkRestore' | 'tidyHost'> {
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(host, 'light'),
     scheduleToStartTimeout: ANSWER_WITHIN_MS,

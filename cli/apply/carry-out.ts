@@ -2,13 +2,16 @@ import { hostname, userInfo } from 'node:os';
 
 import type { Client } from '@temporalio/client';
 
+import { closeLostRows } from '../../activities/lost-runs.ts';
 import { storeConfiguration } from '../../catalog/configurations.ts';
 import { migrateCatalog } from '../../catalog/migrate.ts';
-import { openCatalog } from '../../catalog/open.ts';
+import { openCatalog, type Catalog } from '../../catalog/open.ts';
+import type { Config } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
 import { prepareDirectory } from '../../destinations/directory-marker.ts';
 import { CofreError } from '../../errors/error.ts';
 import { writeBase } from './base.ts';
+import { runMissing } from './missing.ts';
 import { catalogOwner, type ApplyPlan } from './plan.ts';
 import { carryOutSchedule } from './schedules.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
@@ -38,7 +41,13 @@ export async function carryOut(
     if (prepare && (await prepareDirectory(path))) onStep(`prepared ${path} for ${destination}`);
   }
   const { version, warnings } = await store(plan);
+  await closeLost(plan.config, client, onStep);
   for (const step of plan.schedules) {
+    // Before its schedule: a run that was not started because of a crash would not be noticed once the schedule is there.
+    if (plan.missing.some(({ routine }) => routine === step.routine)) {
+      const { workflowId } = await runMissing(client, step.routine);
+      onStep(`started ${workflowId}; cofre follow ${workflowId} shows it`);
+    }
     await carryOutSchedule(client, step, config.routines[step.routine]);
     if (step.action === 'create') onStep(`created the schedule of ${step.routine}`);
     if (step.action === 'update') onStep(`updated the schedule of ${step.routine}`);
@@ -47,18 +56,30 @@ export async function carryOut(
   return { version, warnings };
 }
 
+/** Closes what no run owns any more, and tells of each. Unasked: it only says what is so. */
+export async function closeLost(
+  config: Pick<Config, 'catalog'>,
+  client: Client,
+  tell: (text: string) => void,
+): Promise<void> {
+  const catalog = await openRuntime(config);
+  try {
+    for (const { kind, id, environment, reason } of await closeLostRows(catalog, client)) {
+      tell(`closed the ${kind} ${id} of ${environment}: ${reason.message}`);
+    }
+  } finally {
+    await catalog.close();
+  }
+}
+
+async function openRuntime({ catalog }: Pick<Config, 'catalog'>): Promise<Catalog> {
+  const { host, port, tls, user, database, password } = catalog;
+  return await openCatalog({ host, port, tls, user, database, password: await resolveSecret(password) });
+}
+
 async function store(plan: ApplyPlan): Promise<Applied> {
-  const { catalog: settings } = plan.config;
-  const { host, port, tls, user, database } = settings;
   const warnings: string[] = [];
-  const catalog = await openCatalog({
-    host,
-    port,
-    tls,
-    user,
-    database,
-    password: await resolveSecret(settings.password),
-  });
+  const catalog = await openRuntime(plan.config);
   try {
     // On both sides of the storing: nobody knows on which a crash will fall.
     if (plan.current !== null) warnings.push(...(await rememberBase(plan, [plan.current.digest, plan.digest])));

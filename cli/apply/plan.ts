@@ -14,6 +14,7 @@ import type { PostgresTarget } from '../../postgres/connect.ts';
 import { readBase } from './base.ts';
 import { changesBetween, changesInWords, requireFewRemovals, type Change, type Sections } from './changes.ts';
 import { folderInWords, planFolders, type FolderStep } from './folders.ts';
+import { missingInWords, planMissing, type MissingNight } from './missing.ts';
 import { planSchedules, type ScheduleStep } from './schedules.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
 
@@ -38,6 +39,8 @@ export interface ApplyPlan {
   readonly changes: readonly Change[];
   readonly folders: readonly FolderStep[];
   readonly schedules: readonly ScheduleStep[];
+  /** Nights that were lost with their schedules and can still be finished. */
+  readonly missing: readonly MissingNight[];
   /** The file does not build on the current version, and `--force` said that this is all right. */
   readonly forced: boolean;
 }
@@ -58,6 +61,8 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
   if (stale && !force) throw staleFile(configPath, current, base, changes);
   if (!force) requireFewRemovals(before, changes);
+  const formerly = Object.keys(before.routines ?? {});
+  const schedules = await planSchedules(client, config.routines, formerly, { remove });
   return {
     configPath,
     config,
@@ -68,7 +73,9 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
     current: current === null ? null : { version: current.version, digest: current.digest },
     changes,
     folders: await planFolders(config, host, pathsOf(before)),
-    schedules: await planSchedules(client, config.routines, Object.keys(before.routines ?? {}), { remove }),
+    schedules,
+    missing:
+      current === null ? [] : await asOwner(config, (catalog) => planMissing(catalog, applied, schedules, formerly)),
     forced: stale,
   };
 }
@@ -95,6 +102,7 @@ export function planInWords(plan: ApplyPlan): { steps: string[]; notes: string[]
     steps.push(`store the configuration as version ${(plan.current?.version ?? 0) + 1}`);
     steps.push(...changesInWords(plan.changes).map((line) => `  ${line}`));
   }
+  steps.push(...plan.missing.map(missingInWords));
   for (const { routine, action, times, paused } of plan.schedules) {
     const stays = paused === null ? '' : ` (stays paused: ${paused})`;
     if (action === 'create') steps.push(`create the schedule of ${routine}: ${times}`);
@@ -126,15 +134,21 @@ export async function catalogOwner({ catalog }: Pick<Config, 'catalog'>): Promis
   return { host, port, tls, database, user, password: await resolveSecret(password) };
 }
 
-/** As the owner, because before the first migration the runtime role may read nothing. */
 async function readCurrent(config: Config): Promise<{ version: number; current: StoredConfiguration | null }> {
-  const catalog = new Catalog(await catalogOwner(config));
-  try {
+  return await asOwner(config, async (catalog) => {
     const version = await appliedVersion(catalog);
     const known = (await readMigrations()).length;
     if (version > known) throw newerCatalog(version, known);
     if (version === 0) return { version, current: null };
     return { version, current: await currentConfiguration(catalog).catch(ignoreNone) };
+  });
+}
+
+/** As the owner, because before the first migration the runtime role may read nothing. */
+async function asOwner<T>(config: Config, use: (catalog: Catalog) => Promise<T>): Promise<T> {
+  const catalog = new Catalog(await catalogOwner(config));
+  try {
+    return await use(catalog);
   } finally {
     await catalog.close();
   }

@@ -4,11 +4,13 @@ import {
   ScheduleOverlapPolicy,
   type CalendarSpec,
   type DayOfWeek,
+  type Month,
   type ScheduleDescription,
   type ScheduleOptions,
   type ScheduleOptionsStartWorkflowAction,
 } from '@temporalio/client';
 
+import { skippedDays } from '../../activities/time-of-day.ts';
 import { canonicalJson } from '../../config/applied.ts';
 import { durationMs } from '../../config/duration.ts';
 import type { RoutineConfig } from '../../config/schema.ts';
@@ -32,6 +34,23 @@ const DAYS = {
   sat: 'SATURDAY',
 } as const;
 
+const MONTHS: readonly Month[] = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+];
+const FIRST_YEAR = 2026;
+const LAST_YEAR = 2050;
+
 export function scheduleId(routine: string): string {
   return `${PREFIX}${routine}`;
 }
@@ -43,7 +62,7 @@ export function routineOf(id: string): string | undefined {
 
 /** The Temporal Schedule of a routine. Only what and when: which environments is resolved when a run starts. */
 export function routineSchedule(routine: string, config: RoutineConfig): RoutineSchedule {
-  const spec = { calendars: [calendarOf(config)], timezone: config.timezone };
+  const spec = { calendars: [calendarOf(config), ...calendarsOfSkippedDays(config)], timezone: config.timezone };
   const policies = {
     overlap: ScheduleOverlapPolicy.SKIP,
     catchupWindow: durationMs(config.catchUp),
@@ -91,6 +110,22 @@ export function isAsWanted(found: ScheduleDescription, wanted: RoutineSchedule):
 /** `daily at 21:00 America/Sao_Paulo`, `mon, fri at 06:00 UTC`. */
 export function timesInWords({ at, days, timezone }: RoutineConfig): string {
   return `${typeof days === 'string' ? days : days.join(', ')} at ${at} ${timezone}`;
+}
+
+/**
+ * A day on which clocks skip the time would have no backup: there the routine starts when they would have shown it.
+ * These years always, so that the same configuration makes the same schedule.
+ */
+function calendarsOfSkippedDays(config: RoutineConfig): CalendarSpec[] {
+  return skippedDays(config, FIRST_YEAR, LAST_YEAR).map(({ year, month, day, hour, minute }) => ({
+    second: [only(0)],
+    minute: [only(minute)],
+    hour: [only(hour)],
+    dayOfMonth: [only(day)],
+    month: [only(MONTHS[month - 1] ?? 'JANUARY')],
+    year: [only(year)],
+    dayOfWeek: Object.values(DAYS).map(only),
+  }));
 }
 
 /**

@@ -22,6 +22,9 @@ export interface RoutineStatus {
   /** The reason; null while it is not paused. */
   readonly paused: string | null;
   readonly running: boolean;
+  /** Starts that were not made, since the schedule exists: Temporal was down for too long, or the run before still went on. */
+  readonly missed: number;
+  readonly skipped: number;
 }
 
 export interface QueueStatus {
@@ -71,6 +74,8 @@ export async function routineStatus(client: Client, configured: readonly string[
       timezone: found?.spec.timezone ?? 'UTC',
       paused: paused ? (note ?? 'no reason given') : null,
       running: (found?.info.runningActions.length ?? 0) > 0,
+      missed: found?.info.numActionsMissedCatchupWindow ?? 0,
+      skipped: found?.info.numActionsSkippedOverlap ?? 0,
     });
   }
   return all;

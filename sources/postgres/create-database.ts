@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 import { CofreError } from '../../errors/error.ts';
-import { withClient } from '../../postgres/connect.ts';
+import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { readAdminRights } from './admin-rights.ts';
 import { dropDatabase } from './drop-database.ts';
 import {
@@ -29,7 +29,7 @@ export async function createDatabase(
   request: { id: string; shape: DatabaseShape | null; extensions: readonly ExtensionWanted[] },
 ): Promise<Replacement> {
   const name = replacementName(target.database, request.id);
-  await dropLeftover(target, request.id);
+  await dropLeftover(target.admin, name, request.id);
   const quoted = escapeIdentifier(name);
   const oid = await withClient(target.admin, async (client) => {
     const version = await versionOf(client);
@@ -54,7 +54,7 @@ export async function createDatabase(
     );
     return replacement;
   } catch (error) {
-    await dropLeftover(target, request.id, oid);
+    await dropLeftover(target.admin, name, request.id, oid);
     throw error;
   }
 }
@@ -70,9 +70,32 @@ export async function discardLoad(
   request: { id: string; made?: { login: RestoreLogin; replacement?: Replacement | undefined } },
 ): Promise<void> {
   const { id, made } = request;
-  if (made === undefined) await dropLeftover(target, id);
-  else if (made.replacement !== undefined) await dropLeftover(target, id, made.replacement.oid);
+  const name = replacementName(target.database, id);
+  if (made === undefined) await dropLeftover(target.admin, name, id);
+  else if (made.replacement !== undefined) await dropLeftover(target.admin, name, id, made.replacement.oid);
   await dropRestoreLogin(target.admin, id, made?.login);
+}
+
+/** What restores that died have left on a server: the part of their ids that names it, and the databases. */
+export async function findLeftovers(admin: PostgresTarget): Promise<{ id: string; database: string | null }[]> {
+  return await withClient(admin, async (client) => {
+    const { rows } = await client.query<{ id: string; database: string | null }>(
+      `SELECT substring(datname from '__restore_([0-9a-f]{8})$') AS id, datname AS database
+         FROM pg_database WHERE datname ~ '__restore_[0-9a-f]{8}$'
+       UNION ALL
+       SELECT substring(rolname from '_([0-9a-f]{8})$'), NULL FROM pg_roles WHERE rolname ~ '^cofre_restore_[0-9a-f]{8}$'`,
+    );
+    return rows;
+  });
+}
+
+/** Removes one of them, as `discardLoad` does: a database that does not carry the run's mark is refused. */
+export async function discardLeftover(
+  admin: PostgresTarget,
+  { id, database }: { readonly id: string; readonly database: string | null },
+): Promise<void> {
+  if (database !== null) await dropLeftover(admin, database, id);
+  await dropRestoreLogin(admin, id);
 }
 
 /** The schemas that `createDatabase` makes for extensions: their entries in an archive are left out. */
@@ -83,9 +106,8 @@ export function extensionSchemas(extensions: readonly ExtensionWanted[]): string
 }
 
 /** Ours is what carries the run's mark, or belongs to the run's login: a kill may come before the mark was set. */
-async function dropLeftover(target: RestoreTarget, id: string, onlyOid?: number): Promise<void> {
-  const name = replacementName(target.database, id);
-  const found = await withClient(target.admin, async (client) => {
+async function dropLeftover(admin: PostgresTarget, name: string, id: string, onlyOid?: number): Promise<void> {
+  const found = await withClient(admin, async (client) => {
     const { rows } = await client.query<{ oid: number; ours: boolean }>(
       `SELECT d.oid::int8::float8 AS oid,
               coalesce(shobj_description(d.oid, 'pg_database') = $2, false) OR pg_get_userbyid(d.datdba) = $3 AS ours
@@ -100,7 +122,7 @@ async function dropLeftover(target: RestoreTarget, id: string, onlyOid?: number)
       hint: 'rename or drop it by hand, then restore again',
     });
   }
-  await dropDatabase({ admin: target.admin, name, oid: found.oid });
+  await dropDatabase({ admin, name, oid: found.oid });
 }
 
 function markOf(id: string): string {

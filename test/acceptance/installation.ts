@@ -94,7 +94,7 @@ export class Installation {
     };
     change(config);
     const installation = new Installation(folder, id, config);
-    await installation.#createNamespace();
+    await installation.createNamespace();
     await installation.createDatabase(`${id}_catalog`, postgres.user);
     await installation.writeConfig();
     const applied = await installation.cofre(['apply', '--yes']);
@@ -252,7 +252,8 @@ export class Installation {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  async #createNamespace(): Promise<void> {
+  /** In Temporal; again after it was lost. */
+  async createNamespace(): Promise<void> {
     const connection = await Connection.connect({ address: this.temporalAddress });
     try {
       await connection.workflowService.registerNamespace({

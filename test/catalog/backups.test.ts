@@ -1,56 +1,27 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { newBackupId } from '../../catalog/backup-id.ts';
 import { getBackup, listBackups } from '../../catalog/backup-list.ts';
 import { backupStates, finishBackup, recordCopy, recordDump, startBackup } from '../../catalog/backups.ts';
 import { getManifest, storeManifest } from '../../catalog/manifests.ts';
 import { manifestBytes } from '../../catalog/parse-manifest.ts';
 import { lastSizes, latestVerifiedBackup, passedOver } from '../../catalog/verified-backup.ts';
+import { BackupRows, SHA256 } from './backup-rows.ts';
 import { freshCatalog, type FreshCatalog } from './fresh-catalog.ts';
 import { sampleManifest } from './sample-manifest.ts';
 
 let fresh: FreshCatalog;
-before(async () => (fresh = await freshCatalog()));
+before(async () => {
+  fresh = await freshCatalog();
+  rows = new BackupRows(fresh.catalog);
+});
 after(() => fresh.drop());
 
-const SHA = 'e'.repeat(64);
-let made = 0;
-
-/** A backup that runs, an hour after the one before. */
-async function running(environment: string): Promise<string> {
-  made += 1;
-  const startedAt = new Date(Date.UTC(2026, 10, 1, made));
-  const id = newBackupId(startedAt, made.toString(16).padStart(8, '0'));
-  await startBackup(fresh.catalog, {
-    id,
-    environment,
-    kind: 'database',
-    mode: 'full',
-    pipeline: 'staged',
-    workflowId: `op/${environment}`,
-    runId: `run-${made}`,
-    configVersion: 1,
-    startedAt: startedAt.toISOString(),
-  });
-  return id;
-}
-
-async function dumped(environment: string, rawBytes = 1000): Promise<string> {
-  const backupId = await running(environment);
-  await recordDump(fresh.catalog, { backupId, attempt: 'a1-1', host: 'erp-01', rows: 7, rawBytes, warnings: [] });
-  return backupId;
-}
-
-async function verified(environment: string, rawBytes = 1000, sizeBytes = 200): Promise<string> {
-  const backupId = await dumped(environment, rawBytes);
-  await verify(backupId, 'volume', { sizeBytes });
-  return backupId;
-}
-
-function verify(backupId: string, destination: string, { attempt = 'a1-1', sizeBytes = 200 } = {}): Promise<string> {
-  return recordCopy(fresh.catalog, { backupId, destination, state: 'verified', attempt, sizeBytes, sha256: SHA });
-}
+let rows: BackupRows;
+const running = (environment: string): Promise<string> => rows.running(environment);
+const dumped = (...args: Parameters<BackupRows['dumped']>): Promise<string> => rows.dumped(...args);
+const verified = (...args: Parameters<BackupRows['verified']>): Promise<string> => rows.verified(...args);
+const verify = (...args: Parameters<BackupRows['verify']>): Promise<string> => rows.verify(...args);
 
 test('the list has exactly the shape that scripts rely on', async () => {
   const id = await verified('shape');
@@ -70,13 +41,13 @@ test('the list has exactly the shape that scripts rely on', async () => {
     kind: 'database',
     mode: 'full',
     state: 'incomplete',
-    startedAt: new Date(Date.UTC(2026, 10, 1, made - 1)).toISOString(),
+    startedAt: new Date(Date.UTC(2026, 10, 1, 1)).toISOString(),
     finishedAt: first['finishedAt'],
     sizeBytes: 200,
     rawBytes: 1000,
     copies: [
       { destination: 'bucket', state: 'uploading', sizeBytes: null, sha256: null, verifiedAt: null },
-      { destination: 'volume', state: 'verified', sizeBytes: 200, sha256: SHA, verifiedAt: copy?.['verifiedAt'] },
+      { destination: 'volume', state: 'verified', sizeBytes: 200, sha256: SHA256, verifiedAt: copy?.['verifiedAt'] },
     ],
   });
   assert.equal(second['id'], open);
@@ -172,7 +143,7 @@ test('a verified copy is not taken back by steps that come late', async () => {
   assert.equal(await verify(backupId, 'volume'), 'verified');
   await assert.rejects(verify(backupId, 'volume', { attempt: 'a2-2' }), { code: 'refused' });
   const [copy] = (await getBackup(fresh.catalog, backupId)).copies;
-  assert.deepEqual([copy?.state, copy?.attempt, copy?.sha256], ['verified', 'a1-1', SHA]);
+  assert.deepEqual([copy?.state, copy?.attempt, copy?.sha256], ['verified', 'a1-1', SHA256]);
 });
 
 test('a copy that somebody looked for becomes suspect, missing, and can be healed; a deleted one is gone', async () => {

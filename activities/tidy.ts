@@ -1,0 +1,34 @@
+import { messageOf } from '../errors/error.ts';
+import type { HostDependencies } from './backup.ts';
+import type { RestorePlan } from './plans.ts';
+import { asStep } from './step.ts';
+import { tidyServer } from './tidy-server.ts';
+import { tidySpool, type Tidied } from './tidy-spool.ts';
+
+/** What lies in the history must not grow with what lies on a host. */
+const LINES_TOLD = 20;
+
+export type TidyActivities = ReturnType<typeof createTidyActivities>;
+
+export function createTidyActivities({ spool, catalog }: Pick<HostDependencies, 'spool' | 'catalog'>) {
+  return {
+    /** Removes what runs that ended without doing so have left on this host and on these servers. */
+    async tidyHost({ servers }: { servers: readonly RestorePlan['server'][] }): Promise<Tidied> {
+      return await asStep(async () => {
+        const all = [await tidySpool(spool, catalog)];
+        for (const server of servers) {
+          // A server that is down has troubles of its own, and the next night comes.
+          const failed = (error: unknown): Tidied => ({
+            removed: [],
+            kept: [`what restores may have left on ${server.name}: ${messageOf(error)}`],
+          });
+          all.push(await tidyServer(server, catalog).catch(failed));
+        }
+        return {
+          removed: all.flatMap(({ removed }) => removed).slice(0, LINES_TOLD),
+          kept: all.flatMap(({ kept }) => kept).slice(0, LINES_TOLD),
+        };
+      });
+    },
+  };
+}

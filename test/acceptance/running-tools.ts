@@ -1,0 +1,28 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+import type { Installation } from './installation.ts';
+
+export interface RunningTool {
+  readonly pid: number;
+  readonly words: string;
+  /** The database it was told to work on. */
+  readonly database: string | undefined;
+}
+
+/** Processes that work on this installation's folder or databases, found by what they were started with. */
+export function runningTools(installation: Pick<Installation, 'folder' | 'id'>): RunningTool[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').join(' ');
+        const environment = readFileSync(`/proc/${name}/environ`, 'utf8');
+        const ours = words.includes(installation.folder) || environment.includes(`PGDATABASE=${installation.id}`);
+        if (!ours || !/pg_dump|pg_restore|zstd|tar /.test(words)) return [];
+        const database = /(?:^|\0)PGDATABASE=([^\0]*)/.exec(environment)?.[1];
+        return [{ pid: Number(name), words, database }];
+      } catch {
+        return []; // it has ended since the folder was listed
+      }
+    });
+}
