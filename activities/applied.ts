@@ -1,7 +1,7 @@
 import { parseApplied } from '../config/applied.ts';
 import type { AppliedConfig, EnvironmentConfig, PolicyConfig, ServerConfig } from '../config/schema.ts';
 import { currentConfiguration } from '../catalog/configurations.ts';
-import type { Catalog } from '../catalog/open.ts';
+import { requireVersion, type Catalog } from '../catalog/open.ts';
 import { CofreError } from '../errors/error.ts';
 import type { NamedDestination } from './plans.ts';
 
@@ -12,6 +12,7 @@ export interface Applied {
 }
 
 export async function readApplied(catalog: Catalog): Promise<Applied> {
+  await requireVersion(catalog);
   const { version, document } = await currentConfiguration(catalog);
   return { version, config: parseApplied(document) };
 }

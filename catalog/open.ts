@@ -15,6 +15,9 @@ export interface Queries {
 const POOL_SIZE = 4;
 const STATEMENT_TIMEOUT_MS = 30_000;
 
+/** How many migrations this Cofre has; read once. */
+let knownVersion: number | undefined;
+
 const types = new pg.TypeOverrides();
 // Sizes and counts: a double is exact up to 9 PB.
 types.setTypeParser(pg.types.builtins.INT8, Number);
@@ -102,8 +105,13 @@ export async function openCatalog(target: PostgresTarget): Promise<Catalog> {
   }
 }
 
-async function requireVersion(catalog: Catalog): Promise<void> {
-  const known = (await readMigrations()).length;
+/**
+ * Asked again before each run: a newer Cofre may have been installed beside the worker that has it open.
+ * @throws CofreError `catalog-version` for another schema than this Cofre's, or none.
+ */
+export async function requireVersion(catalog: Catalog): Promise<void> {
+  knownVersion ??= (await readMigrations()).length;
+  const known = knownVersion;
   const found = await appliedVersion(catalog);
   if (found > known) throw newerCatalog(found, known);
   if (found === known) return;

@@ -20,6 +20,8 @@ const WORTH_WAITING: ReadonlySet<ErrorCode> = new Set([
   'catalog-version',
   'not-known',
 ]);
+/** What may go away and come back while a worker runs. */
+const COMES_BACK: ReadonlySet<ErrorCode> = new Set(['temporal-unavailable', 'catalog-unavailable']);
 const TRY_AGAIN_MS = 5_000;
 
 export function register(program: Command, globals: () => GlobalOptions): void {
@@ -52,7 +54,7 @@ export function register(program: Command, globals: () => GlobalOptions): void {
           void aborted(stop).then(() => worker.stop());
           await worker.stopped;
         } catch (error) {
-          if (!isWorthWaiting(error)) throw error;
+          if (!isOneOf(COMES_BACK, error)) throw error;
           failures += 1;
           log.error({ hint: error.hint }, `the worker has ended, and starts again: ${error.message}`);
           await sleep(TRY_AGAIN_MS, undefined, { signal: stop }).catch(() => undefined);
@@ -64,8 +66,8 @@ export function register(program: Command, globals: () => GlobalOptions): void {
     });
 }
 
-function isWorthWaiting(error: unknown): error is CofreError {
-  return error instanceof CofreError && WORTH_WAITING.has(error.code);
+function isOneOf(codes: ReadonlySet<ErrorCode>, error: unknown): error is CofreError {
+  return error instanceof CofreError && codes.has(error.code);
 }
 
 async function start(connection: ConnectionConfig, host: string | undefined, log: Logger): Promise<RunningWorker> {
@@ -82,7 +84,7 @@ async function waitUntilReady(connection: ConnectionConfig, log: Logger, stop: A
       await currentConfiguration(await session.catalog());
       return;
     } catch (error) {
-      if (!isWorthWaiting(error)) throw error;
+      if (!isOneOf(WORTH_WAITING, error)) throw error;
       log.warn({ hint: error.hint }, `waiting: ${messageOf(error)}`);
     } finally {
       await session.close();

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, opendir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 
@@ -37,12 +37,15 @@ export class DirectoryDestination implements Destination {
     const segments = await this.#begin(splitKey(key), options);
     const folders = await this.#makeFolders(segments.slice(0, -1));
     const path = join(this.#root, ...segments);
-    if (!(await isStored(path, body, options))) await storeFile(path, body, options);
-    // All of them each time: a put that was killed here may have made them, and nobody synced their names.
-    for (const folder of folders.reverse()) {
-      await syncFolder(folder).catch((cause: unknown) => {
-        throw this.#error(cause, key);
-      });
+    const stored = await isStored(path, body, options);
+    if (!stored) await storeFile(path, body, options);
+    try {
+      // The put that stored it may have been killed before its temporary was removed.
+      if (stored) await removeAbandoned(dirname(path), Date.now());
+      // All of them each time: a put that was killed here may have made them, and nobody synced their names.
+      for (const folder of folders.reverse()) await syncFolder(folder);
+    } catch (cause) {
+      throw this.#error(cause, key);
     }
     return { key, sizeBytes: body.sizeBytes };
   }

@@ -51,12 +51,11 @@ export async function startWorker({
   stallMs = STALL_MS,
 }: WorkerOptions): Promise<RunningWorker> {
   forbidCoreDumps();
-  installRuntime(log);
   const catalog = await openCatalogOf(connection);
   let temporal: NativeConnection | undefined;
   try {
     const here = host === undefined ? undefined : await prepareHost(catalog, host, log);
-    temporal = await connectTemporal(connection);
+    temporal = await connectTemporal(connection, log);
     const client = new Client({ connection: temporal, namespace: connection.temporal.namespace });
     await settle(catalog, client, here?.spool, log);
     const common = {
@@ -133,10 +132,13 @@ async function openCatalogOf({ catalog }: ConnectionConfig): Promise<Catalog> {
   return await openCatalog({ host, port, tls, user, database, password: await resolveSecret(catalog.password) });
 }
 
-async function connectTemporal({ temporal }: ConnectionConfig): Promise<NativeConnection> {
+async function connectTemporal({ temporal }: ConnectionConfig, log: Logger): Promise<NativeConnection> {
+  installRuntime(log);
   try {
     return await NativeConnection.connect({ address: temporal.address });
   } catch (cause) {
+    // It would keep the process alive.
+    await Runtime.instance().shutdown();
     throw new CofreError(
       'temporal-unavailable',
       `Temporal at ${temporal.address} cannot be reached: ${messageOf(cause)}`,

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { ChildProcess } from 'node:child_process';
 
-import { openClient } from '../../postgres/connect.ts';
 import { OwnTemporal } from '../own-temporal.ts';
 import { until } from '../until.ts';
+import { holdTable } from './hold-table.ts';
 import { Installation } from './installation.ts';
-import { runningTools, type RunningTool } from './running-tools.ts';
+import { dumpsOf, runningTools } from './running-tools.ts';
 
 interface Backup {
   id: string;
@@ -49,11 +49,10 @@ describe('Temporal is lost with all its data in the middle of a night', () => {
 
   it('case 127: a new one, `cofre apply`, and the night is finished: one complete backup of each environment', async () => {
     // The second of the night stands still in its dump for as long as the test needs.
-    const locker = await openClient(installation.target('three'));
-    await locker.query('BEGIN; LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE');
+    const release = await holdTable(installation.target('three'), 'public.t');
     assert.equal((await installation.cofre(['run', 'nightly', '--no-follow'])).code, 0);
-    await until('the second dump is under way', () => dumps().length > 0);
-    const [dump] = dumps();
+    await until('the second dump is under way', () => dumpsOf(installation, 'three').length > 0);
+    const [dump] = dumpsOf(installation, 'three');
 
     await temporal.kill();
     await temporal.lose();
@@ -71,9 +70,8 @@ describe('Temporal is lost with all its data in the middle of a night', () => {
     );
     assert.match(applied.stderr, /started runRoutine\/nightly/);
 
-    await until('the lost run has ended its tools', () => !dumps().some(({ pid }) => pid === dump?.pid));
-    await locker.query('ROLLBACK');
-    await locker.end();
+    await until('the lost run has ended its tools', () => !dumpsOf(installation, 'three').includes(dump ?? 0));
+    await release();
     const night = await installation.cofre(['follow', 'runRoutine/nightly']);
     assert.equal(night.code, 0, night.stderr);
     assert.equal(worker.exitCode, null, 'the worker has lived through it');
@@ -90,10 +88,4 @@ describe('Temporal is lost with all its data in the middle of a night', () => {
     }
     assert.deepEqual(runningTools(installation), []);
   });
-
-  function dumps(): RunningTool[] {
-    return runningTools(installation).filter(
-      ({ words, database }) => /^\S*pg_dump /.test(words) && database === installation.database('three'),
-    );
-  }
 });

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { prepareDirectory } from '../../destinations/directory-marker.ts';
+import { temporaryName } from '../../destinations/temporary-file.ts';
 import { DirectoryDestination } from '../../destinations/directory.ts';
 import { bytesBody, hashFile, localFileBody } from '../../destinations/local-file.ts';
 import { openDestination, withDestination } from '../../destinations/open.ts';
@@ -185,6 +186,16 @@ describe('a directory', () => {
     const { sizeBytes, sha256 } = await hashFile(source);
     await volume.put('acme/backup/a1/data', localFileBody(source, sizeBytes, sha256));
     assert.ok(bytes.equals(await read(volume, 'acme/backup/a1/data')));
+    assert.deepEqual(await temporaries(root), []);
+  });
+
+  test('a put that was killed when its object had its name already leaves nothing either, once it is put again', async () => {
+    const body = bytesBody(Buffer.from('x'));
+    await volume.put('acme/backup/manifest.json', body);
+    // The other name of the same file, of a process that is gone.
+    const temporary = temporaryName().replace(`-${process.pid}-`, '-4194305-');
+    await link(join(root, 'acme/backup/manifest.json'), join(root, 'acme/backup', temporary));
+    await volume.put('acme/backup/manifest.json', body);
     assert.deepEqual(await temporaries(root), []);
   });
 
