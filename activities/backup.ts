@@ -8,6 +8,7 @@ import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
+import { CofreError } from '../errors/error.ts';
 import { checkSource } from '../sources/postgres/check-source.ts';
 import type { FindClients } from '../sources/postgres/clients.ts';
 import { compressDump } from '../sources/postgres/compress.ts';
@@ -26,7 +27,7 @@ import {
 } from './local-dump.ts';
 import { requireOwnDatabase } from './own-database.ts';
 import type { BackupPlan, NamedDestination } from './plans.ts';
-import { proveCopy, publishedManifest } from './prove-copy.ts';
+import { discardAttempts, proveCopy } from './prove-copy.ts';
 import type { ArchiveReport, DumpReport } from './reports.ts';
 import { requireDifferentPlaces, requireOneDestination, requireSameServer, sourceOf } from './source.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
@@ -56,7 +57,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
   async function dumpAnew(
     plan: BackupPlan,
     estimatedRawBytes: number,
-    { signal, report, attempt: tries }: Step,
+    { signal, report, atOnce, attempt: tries }: Step,
   ): Promise<LocalDumpReport> {
     const { id } = plan.environment;
     await discardUnfinished(spool, plan);
@@ -75,7 +76,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         },
         pipeline: plan.pipeline,
         directory,
-        jobs: estimatedRawBytes < WORTH_MORE_JOBS_BYTES ? 1 : plan.jobs,
+        jobs: estimatedRawBytes < WORTH_MORE_JOBS_BYTES ? 1 : atOnce(plan.jobs),
         signal,
         onProgress: (bytes) => report({ doing: 'dump', bytes, ofBytes: estimatedRawBytes }),
         checkSpace: () => room.keep(directory),
@@ -130,7 +131,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
 
     /** Makes the archive and, beside it, the manifest, whose bytes are the same in every destination. */
     async compressDump({ plan, attempt }: { plan: BackupPlan; attempt: string }): Promise<ArchiveReport> {
-      return await asStep(async ({ signal, report }) => {
+      return await asStep(async ({ signal, report, atOnce }) => {
         const directory = attemptFolder(plan, attempt);
         const made = await readIfThere(join(directory, 'manifest.json'));
         if (made !== undefined) return archiveOf(parseManifest(made));
@@ -138,7 +139,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         const archive = await compressDump({
           ...tools,
           directory,
-          jobs: plan.jobs,
+          jobs: atOnce(plan.jobs),
           signal,
           onProgress: (bytes) => report({ doing: 'compress', bytes, ofBytes: result.content.rawBytes }),
         });
@@ -160,13 +161,19 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
           state: 'uploading',
           attempt,
         });
-        await withDestination(destination.name, destination.config, (place) =>
-          place.put(prefix + archive.key, localFileBody(path, archive.sizeBytes, archive.sha256), {
+        await withDestination(destination.name, destination.config, async (place) => {
+          await place.put(prefix + archive.key, localFileBody(path, archive.sizeBytes, archive.sha256), {
             signal,
             onProgress: (bytes) =>
               report({ doing: `upload to ${destination.name}`, bytes, ofBytes: archive.sizeBytes }),
-          }),
-        );
+          });
+          // This host may have been frozen meanwhile, and another one dumped again: then nobody else removes what this one sent.
+          await requireCurrentDump(catalog, plan.backupId, attempt).catch(async (error: unknown) => {
+            if (error instanceof CofreError && error.code === 'refused')
+              await discardAttempts(place, prefix, [attempt], signal);
+            throw error;
+          });
+        });
         await recordCopy(catalog, {
           backupId: plan.backupId,
           destination: destination.name,
@@ -207,12 +214,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
       await asStep(async ({ signal }) => {
         const prefix = objectPrefix(plan.environment.id, plan.backupId);
         for (const { name, config } of plan.destinations) {
-          await withDestination(name, config, async (place) => {
-            const published = await publishedManifest(place, prefix, signal);
-            for (const attempt of attempts.filter((one) => one !== published?.attempt)) {
-              for await (const { key } of place.list(`${prefix}${attempt}/`, { signal })) await place.remove(key);
-            }
-          });
+          await withDestination(name, config, (place) => discardAttempts(place, prefix, attempts, signal));
         }
       });
     },

@@ -29,7 +29,7 @@ export async function loadAndCompare(
   { catalog, spool, findClients, stallMs }: HostDependencies,
   plan: RestorePlan,
   attempt: string,
-  { signal, report }: Step,
+  { signal, report, atOnce }: Step,
 ): Promise<LoadReport> {
   const startedAt = Date.now();
   const phases: { phase: string; startedAt: number }[] = [{ phase: 'prepare', startedAt }];
@@ -65,7 +65,7 @@ export async function loadAndCompare(
       archive,
       plan: contents.entries,
       facts: manifest?.database ?? null,
-      jobs: plan.jobs,
+      jobs: atOnce(plan.jobs),
       scratch: spool.scratch,
       records: spool.records,
       stallMs,

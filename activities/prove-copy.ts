@@ -55,6 +55,19 @@ export async function publishedManifest(
   }
 }
 
+/** Removes the objects of these attempts from a backup's folder, but for the attempt that the manifest there names. */
+export async function discardAttempts(
+  place: Destination,
+  prefix: string,
+  attempts: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const published = await publishedManifest(place, prefix, signal);
+  for (const attempt of attempts.filter((one) => one !== published?.attempt)) {
+    await place.discard(`${prefix}${attempt}/`, { signal });
+  }
+}
+
 async function checkObjects(copy: CopyToProve, manifest: Manifest): Promise<void> {
   const { findClients, place, name, prefix, records, signal, onProgress } = copy;
   const { key, sizeBytes, sha256 } = archiveOf(manifest);

@@ -101,7 +101,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
 
     /** Brings the archive into the spool, checks its hash and unpacks it. */
     async fetchBackup({ plan }: { plan: RestorePlan }): Promise<FetchReport> {
-      return await asStep(async ({ signal, report, attempt: tries }) => {
+      return await asStep(async ({ signal, report, atOnce, attempt: tries }) => {
         const { source } = plan;
         if (source.type === 'empty') return { attempt: 'none', bytes: 0, from: 'nowhere' };
         const { id } = plan.environment;
@@ -129,7 +129,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
             file,
             format: formatOf(plan),
             directory: join(folder, 'open'),
-            jobs: plan.jobs,
+            jobs: atOnce(plan.jobs),
             signal,
             records: spool.records,
             onProgress: (done) =>

@@ -32,6 +32,12 @@ export interface Destination {
   /** Removes `key`. Removing a missing key succeeds. */
   remove(key: string, options?: CallOptions): Promise<void>;
 
+  /**
+   * Removes everything below `prefix` ('a/', never all), also what puts there have left or are leaving that never ended:
+   * such a put fails. For an attempt that nobody needs any more.
+   */
+  discard(prefix: string, options?: CallOptions): Promise<void>;
+
   /** The same for one place, however it is addressed, and for no other; kept in the place itself. */
   identity(): Promise<string>;
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, opendir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, open, opendir, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
@@ -97,6 +97,19 @@ export class DirectoryDestination implements Destination {
       await this.#removeEmptyFolders(segments.slice(0, -1));
     } catch (cause) {
       throw this.#error(cause, key);
+    }
+  }
+
+  async discard(prefix: string, options: CallOptions = {}): Promise<void> {
+    const segments = await this.#begin(splitPrefix(prefix), options);
+    if (segments.length === 0) throw new CofreError('invalid-key', 'refuses to discard the whole destination');
+    const folder = await this.#findFolder(segments);
+    if (folder === undefined) return;
+    try {
+      await rm(folder, { recursive: true, force: true });
+      await this.#removeEmptyFolders(segments.slice(0, -1));
+    } catch (cause) {
+      throw this.#error(cause, prefix);
     }
   }
 

@@ -26,6 +26,8 @@ const RETRYABLE = {
   'tool-version': false,
   'tool-failed': true,
   'tool-stalled': true,
+  // from outside, mostly because memory ran out: tried again with less at once, but not for ever
+  killed: true,
   // database servers
   'server-unavailable': true,
   'server-denied': false,

@@ -43,6 +43,19 @@ export const CONNECT_TIMEOUT_MS = 10_000;
  */
 const SAFE_SEARCH_PATH = 'pg_catalog,pg_temp';
 
+/**
+ * So that the server notices within two minutes, and not after two hours, that a host is gone (power, a cable): until
+ * then its sessions would hold their locks, and a dump's snapshot keeps the server from cleaning up.
+ */
+export const SESSION_OPTIONS = [
+  'tcp_keepalives_idle=60',
+  'tcp_keepalives_interval=10',
+  'tcp_keepalives_count=6',
+  'tcp_user_timeout=120000',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
+
 /** What every session is opened with, alone or in a pool. */
 export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
   return {
@@ -53,7 +66,7 @@ export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
     database: target.database,
     ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
     application_name: 'cofre',
-    options: `-c search_path=${SAFE_SEARCH_PATH}`,
+    options: `-c search_path=${SAFE_SEARCH_PATH} ${SESSION_OPTIONS}`,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   };

@@ -139,7 +139,10 @@ export class RunningTool {
   }
 }
 
-/** A tool ended with another code than 0, or by a signal. Whoever knows the tool may read more out of `stderr`. */
+/**
+ * A tool ended with another code than 0 (`tool-failed`), or was killed by somebody else (`killed`). Whoever knows the tool
+ * may read more out of `stderr`.
+ */
 export class ToolFailure extends CofreError {
   readonly tool: string;
   /** What ended it; null if it ended by itself. */
@@ -150,7 +153,9 @@ export class ToolFailure extends CofreError {
   constructor(tool: string, code: number | null, signal: NodeJS.Signals | null, stderr: string) {
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
     const said = stderr.trim() === '' ? 'it said nothing' : stderr.trim().split('\n').slice(-5).join('\n');
-    super('tool-failed', `${tool} ended ${how}: ${said}`);
+    // Nobody here asks for SIGKILL first: a tool that is to end is asked politely, and its caller knows why it ended.
+    if (signal === 'SIGKILL') super('killed', `${tool} ended ${how}: ${said}`, { hint: KILLED_HINT });
+    else super('tool-failed', `${tool} ended ${how}: ${said}`);
     this.tool = tool;
     this.signal = signal;
     this.#stderr = stderr;
@@ -160,6 +165,10 @@ export class ToolFailure extends CofreError {
     return this.#stderr;
   }
 }
+
+/** What to do about a tool or a worker that something killed. */
+export const KILLED_HINT =
+  'mostly memory ran out: the kernel log of the host says so (journalctl -k); give it more, or lower `jobs` of the policy or `heavy` of the host';
 
 /** Starts a tool in a process group of its own. */
 export function startTool(tool: Tool, streams: ToolStreams = {}, context: ToolContext = {}): RunningTool {

@@ -8,7 +8,7 @@ import { copyTo, type CopyOutcome } from './copy-to.ts';
 import { failRun, reasonOf } from './failure.ts';
 import type { BackupInput } from './inputs.ts';
 import { alone } from './lock.ts';
-import { chooseHost, onHost } from './on-host.ts';
+import { chooseHost, onAnyHost, onHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
@@ -160,17 +160,37 @@ async function removeLocalFiles(
   host: string,
   { attempts }: BackupProgress,
 ): Promise<string | undefined> {
-  const soon = new Date(Date.now() + 10 * 60_000);
-  const steps = light(host, soon, `remove local files of ${plan.environment.id}`);
-  try {
-    await onHost(host, async () => {
-      await steps.deleteLocal({ plan });
-      if (attempts.size > 1) await steps.discardCopies({ plan, attempts: [...attempts] });
-    });
-    return undefined;
-  } catch (error) {
-    return `not everything could be removed: ${reasonOf(error).message}`;
+  return await removeAll([
+    () => onHost(host, () => light(host, soon(), `remove local files of ${plan.environment.id}`).deleteLocal({ plan })),
+    ...(attempts.size > 1 ? [() => discardCopies(plan, host, attempts)] : []),
+  ]);
+}
+
+/** Any host can do it where the one that stored them is lost. */
+async function discardCopies(plan: BackupPlan, host: string, attempts: ReadonlySet<string>): Promise<void> {
+  await onAnyHost([host, ...plan.hosts], (any) =>
+    light(any, soon(), `remove what ${plan.backupId} stored for nobody`).discardCopies({
+      plan,
+      attempts: [...attempts],
+    }),
+  );
+}
+
+/** Does all the removals, whatever becomes of the others. Gives in words what could not be removed. */
+async function removeAll(removals: readonly (() => Promise<void>)[]): Promise<string | undefined> {
+  const failures: string[] = [];
+  for (const removal of removals) {
+    try {
+      await removal();
+    } catch (error) {
+      failures.push(reasonOf(error).message);
+    }
   }
+  return failures.length === 0 ? undefined : `not everything could be removed: ${failures.join('; ')}`;
+}
+
+function soon(): Date {
+  return new Date(Date.now() + 10 * 60_000);
 }
 
 async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
@@ -200,8 +220,8 @@ async function giveUp(plan: BackupPlan, progress: BackupProgress, error: unknown
     const reason = reasonOf(error);
     progress.reason = reason;
     await control.finishBackup({ backupId: plan.backupId, state: 'failed', reason });
-    if (progress.host !== undefined && reason.code !== 'host-unavailable') {
-      progress.leftBehind = await cleanUp(plan, progress.host, progress, isCancellation(error));
+    if (progress.host !== undefined) {
+      progress.leftBehind = await cleanUp(plan, progress.host, progress, reason.code);
     }
     show(progress, 'failed');
     return isCancellation(error) ? error : failRun(reason, { backupId: plan.backupId });
@@ -213,21 +233,18 @@ async function cleanUp(
   plan: BackupPlan,
   host: string,
   { archive, attempts }: BackupProgress,
-  cancelled: boolean,
+  why: string,
 ): Promise<string | undefined> {
-  const soon = new Date(Date.now() + 10 * 60_000);
-  const steps = light(host, soon, `clean up after ${plan.backupId}`);
   // A finished archive that no destination would take is the only copy there is: it stays, unless somebody cancelled.
-  const keepArchive = archive !== undefined && !cancelled;
-  try {
-    await onHost(host, async () => {
-      if (attempts.size > 0) await steps.discardCopies({ plan, attempts: [...attempts] });
-      if (!keepArchive) await steps.deleteLocal({ plan });
-    });
-    return keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : undefined;
-  } catch (error) {
-    return `not everything could be removed: ${reasonOf(error).message}`;
-  }
+  const keepArchive = archive !== undefined && why !== 'cancelled';
+  const left = await removeAll([
+    ...(attempts.size > 0 ? [() => discardCopies(plan, host, attempts)] : []),
+    // A lost host has it removed by its next worker.
+    ...(keepArchive || why === 'host-unavailable'
+      ? []
+      : [() => onHost(host, () => light(host, soon(), `clean up after ${plan.backupId}`).deleteLocal({ plan }))]),
+  ]);
+  return left ?? (keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : left);
 }
 
 function waitFor(what: string, progress: BackupProgress): Wait {

@@ -1,11 +1,11 @@
 import { CancellationScope, isCancellation, sleep, upsertSearchAttributes } from '@temporalio/workflow';
 
 import type { Removal } from '../activities/old-databases.ts';
-import { chooseHost, onHost } from './on-host.ts';
+import { onAnyHost } from './on-host.ts';
 import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, light, probe } from './steps.ts';
+import { control, light } from './steps.ts';
 import { HOST_OR_ROOM, waitingForRoom, waitNext, waitState, type Waits } from './waits.ts';
 import { timeInWords } from './words.ts';
 
@@ -47,12 +47,10 @@ async function dropOnSomeHost({ hosts, ...step }: Removal, title: string): Promi
   show();
   await waitingForRoom(
     { endsAt, what: `a host that can drop ${database}`, waits, show },
-    async () => {
-      const { host } = await chooseHost(hosts, (one) => probe(one, `is ${one} there?`).checkHost());
-      await onHost(host, () =>
+    () =>
+      onAnyHost(hosts, (host) =>
         light(host, endsAt, `drop ${database}`).dropDatabase({ restoreId, server, database, oid }),
-      );
-    },
+      ),
     HOST_OR_ROOM,
   );
 }

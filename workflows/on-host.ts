@@ -70,3 +70,17 @@ export async function chooseHost<T>(
   }
   throw last;
 }
+
+/**
+ * Does what any host can do: on the first of them that answers, and on the next one where that is lost meanwhile.
+ * @throws ApplicationFailure `host-unavailable`, when none could do it.
+ */
+export async function onAnyHost<T>(hosts: readonly string[], work: (host: string) => Promise<T>): Promise<T> {
+  const { checked } = await chooseHost([...new Set(hosts)], (host) =>
+    onHost(host, async () => {
+      await probe(host, `is ${host} there?`).checkHost();
+      return await work(host);
+    }),
+  );
+  return checked;
+}

@@ -14,7 +14,7 @@ import { dropOldDatabase } from './drop-old-database.ts';
 import { CANCELLED, failRun, reasonOf } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
 import { alone } from './lock.ts';
-import { chooseHost, onHost } from './on-host.ts';
+import { chooseHost, onAnyHost, onHost } from './on-host.ts';
 import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
@@ -287,13 +287,13 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
     const reason = reasonOf(error);
     progress.reason = reason;
     const soon = new Date(Date.now() + 10 * 60_000);
-    if (reason.code !== 'host-unavailable') {
-      try {
-        const steps = light(progress.host, soon, 'remove what the restore began');
-        await onHost(progress.host, () => steps.cleanRestore({ plan, discard: true }));
-      } catch (failure) {
-        progress.leftBehind = `not everything could be removed: ${reasonOf(failure).message}`;
-      }
+    try {
+      // What was begun is on the server, where any host can remove it; a lost one has its files removed by its next worker.
+      await onAnyHost([progress.host, ...plan.hosts], (any) =>
+        light(any, soon, 'remove what the restore began').cleanRestore({ plan, discard: true }),
+      );
+    } catch (failure) {
+      progress.leftBehind = `not everything could be removed: ${reasonOf(failure).message}`;
     }
     const state = isCancellation(error) ? 'cancelled' : 'failed';
     const nothingReplaced = progress.swapUnknown === undefined;

@@ -6,12 +6,12 @@ import type { RestoreActivities } from '../activities/restore.ts';
 import type { TidyActivities } from '../activities/tidy.ts';
 import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
-import { ANSWER_WITHIN_MS, SILENT_STEP_MS } from './time-limits.ts';
+import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-limits.ts';
 
 type HostActivities = BackupActivities & RestoreActivities & TidyActivities;
 
 const RETRY: NonNullable<ActivityOptions['retry']> = {
-  initialInterval: '2s',
+  initialInterval: TRY_AGAIN_AFTER_MS,
   backoffCoefficient: 2,
   maximumInterval: '5m',
 };

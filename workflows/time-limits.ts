@@ -4,6 +4,9 @@
 /** A step that is silent for so long is tried again: its worker is dead, frozen or cut off. Steps beat each second. */
 export const SILENT_STEP_MS = 20_000;
 
+/** After how long a step that failed is tried again, at first; twice as long each time. */
+export const TRY_AGAIN_AFTER_MS = 2_000;
+
 /** A host that is there takes a light step within this time. */
 export const ANSWER_WITHIN_MS = 20_000;
 

@@ -15,13 +15,15 @@ export class Decompression {
       { stdin: 'pipe', stdout: 'pipe' },
       context,
     );
-    // A broken pipe is the consequence of zstd's end, which says more.
     this.zstd.stdin.on('error', () => undefined);
   }
 
+  /** A broken pipe is no failure here: it is the consequence of zstd's end, which says more to whoever reads its output. */
   async write(piece: Buffer): Promise<void> {
     this.#signal.throwIfAborted();
-    if (!this.zstd.stdin.write(piece)) await once(this.zstd.stdin, 'drain', { signal: this.#signal });
+    const { stdin } = this.zstd;
+    if (!stdin.writable || stdin.write(piece)) return;
+    await once(stdin, 'drain', { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
   }
 
   end(): void {

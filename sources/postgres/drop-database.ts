@@ -5,11 +5,10 @@ import pg from 'pg';
 import { CofreError, nativeCode } from '../../errors/error.ts';
 import { IS_SUPERUSER } from './admin-rights.ts';
 import { SQLSTATE, withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { takeServerLock } from './server-lock.ts';
 
 const { escapeIdentifier } = pg;
 
-/** Names the lock that the swap and the removal of databases take turns by, so that a name checked stays what it was. */
-export const DATABASES_LOCK = 0x636f_6673;
 const GIVE_UP_AFTER_MS = 30_000;
 
 /**
@@ -19,7 +18,7 @@ const GIVE_UP_AFTER_MS = 30_000;
 export async function dropDatabase(request: { admin: PostgresTarget; name: string; oid: number }): Promise<void> {
   await withClient(request.admin, async (client) => {
     await client.query(`SET lock_timeout = '60s'`);
-    await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
+    await takeServerLock(client, 'databases');
     const { rows } = await client.query<{ oid: number }>(
       'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
       [request.name],

@@ -1,5 +1,5 @@
 import { CofreError } from '../../errors/error.ts';
-import { ToolFailure } from '../../processes/tool.ts';
+import { KILLED_HINT, ToolFailure } from '../../processes/tool.ts';
 import type { PostgresTarget } from '../../postgres/connect.ts';
 
 /**
@@ -53,6 +53,10 @@ export function toDumpError(error: unknown, target: PostgresTarget): unknown {
       cause: error,
       hint: 'something changes the schema or holds its locks; pg_stat_activity on the server shows what',
     });
+  }
+  // Without a word of its own before it: one of pg_dump's own processes was killed.
+  if (says(/a worker process died unexpectedly/)) {
+    return new CofreError('killed', `a process of pg_dump was killed: ${said}`, { cause: error, hint: KILLED_HINT });
   }
   return error;
 }

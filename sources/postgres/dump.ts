@@ -8,7 +8,7 @@ import { CofreError } from '../../errors/error.ts';
 import type { RunningTool, Tool, ToolContext } from '../../processes/tool.ts';
 import { RAW_FOLDER, STREAMED_FILE } from './archive-files.ts';
 import type { Clients } from './clients.ts';
-import { type PostgresTarget } from '../../postgres/connect.ts';
+import { SESSION_OPTIONS, type PostgresTarget } from '../../postgres/connect.ts';
 import { withToolEnvironment } from './tool-environment.ts';
 import { toContentError } from './decompression.ts';
 import { toDumpError } from './dump-failure.ts';
@@ -169,7 +169,7 @@ function pgDumpRunner(request: RunningDump, snapshotId: string, encoding: string
           `--encoding=${encoding}`,
           `--lock-wait-timeout=${lockWaitMs(request)}`,
         ],
-        env: { ...environment, PGOPTIONS: '-c bytea_output=hex' },
+        env: { ...environment, PGOPTIONS: `${SESSION_OPTIONS} -c bytea_output=hex` },
       };
       const tools = start(pgDump);
       // pg_dump alone writes its files, and zstd alone reads its pipe: the greater is the raw size so far.

@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { CofreError } from '../../errors/error.ts';
 import { startTool, ToolFailure, type ToolContext } from '../../processes/tool.ts';
 import { toListFile } from './archive-sql.ts';
-import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { SESSION_OPTIONS, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { withToolEnvironment } from './tool-environment.ts';
 import type { OpenArchive } from './open-archive.ts';
 import { Complaints, toRestoreError } from './restore-failure.ts';
@@ -87,7 +87,10 @@ export async function runPgRestore(
         ...(run.jobs > 1 ? [`--jobs=${run.jobs}`] : []),
         run.archive.path,
       ];
-      const env = { ...environment, PGOPTIONS: SESSION.map((setting) => `-c ${setting}`).join(' ') };
+      const env = {
+        ...environment,
+        PGOPTIONS: [SESSION_OPTIONS, ...SESSION.map((setting) => `-c ${setting}`)].join(' '),
+      };
       const context = { signal: AbortSignal.any(signals), records: run.records, onStderr };
       const tool = startTool({ name: 'pg_restore', path: run.pgRestore, args, env }, {}, context);
       const finished = new AbortController();

@@ -1,5 +1,5 @@
 import { CofreError } from '../../errors/error.ts';
-import type { ToolFailure } from '../../processes/tool.ts';
+import { KILLED_HINT, type ToolFailure } from '../../processes/tool.ts';
 import { serverIsFull } from './restore-target.ts';
 import { tellable } from './server-words.ts';
 import { describeEntry, type TocEntry } from './table-of-contents.ts';
@@ -76,6 +76,10 @@ export function toRestoreError(
     return said === own
       ? new CofreError('no-space', `the disk of this host is full: ${error}`)
       : serverIsFull(lost === undefined ? 'pg_restore' : describeEntry(lost), error);
+  }
+  // Without a word of its own before it: one of pg_restore's own processes was killed.
+  if (failure.code === 'killed' || own === 'a worker process died unexpectedly') {
+    return new CofreError('killed', 'pg_restore or one of its processes was killed', { hint: KILLED_HINT });
   }
   const gone = /server closed the connection|terminating connection|connection to server|the database system is|SSL/;
   if (/ ended by SIG/.test(failure.message) || gone.test(own)) {

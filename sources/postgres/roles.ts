@@ -11,11 +11,10 @@ import { ownersAfter } from './owners.ts';
 import { patiently } from './patiently.ts';
 import { restoreLoginName, type RestoreTarget } from './restore-target.ts';
 import { scramVerifier } from './scram.ts';
+import { takeServerLock } from './server-lock.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
-/** Names one lock for everything Cofre changes about a server's roles. */
-const ROLES_LOCK = 0x636f_6672;
 const DEPENDENT_OBJECTS_STILL_EXIST = '2BP01';
 
 export interface RolesResult {
@@ -178,7 +177,7 @@ async function exists(client: pg.Client, name: string): Promise<boolean> {
 function withRolesLock<T>(admin: PostgresTarget, use: (client: pg.Client) => Promise<T>): Promise<T> {
   return withClient(admin, async (client) => {
     await client.query(`SET lock_timeout = '60s'`);
-    await client.query('SELECT pg_advisory_lock($1)', [ROLES_LOCK]);
+    await takeServerLock(client, 'roles');
     return use(client);
   });
 }

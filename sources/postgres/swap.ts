@@ -6,8 +6,9 @@ import type { Privilege } from '../../catalog/manifest.ts';
 import { CofreError, messageOf, nativeCode } from '../../errors/error.ts';
 import { openClient, SQLSTATE, toServerError, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { superusersSessions } from './admin-rights.ts';
-import { DATABASES_LOCK, endSessions } from './drop-database.ts';
+import { endSessions } from './drop-database.ts';
 import { restoreStatement } from './restore-target.ts';
+import { takeServerLock } from './server-lock.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
@@ -73,7 +74,7 @@ export async function swapDatabases(request: SwapRequest): Promise<{ alreadyDone
 export async function isSwapped(swap: Pick<SwapRequest, 'admin' | 'live' | 'replacementOid'>): Promise<boolean> {
   return withClient(swap.admin, async (client) => {
     await client.query(`SET lock_timeout = '60s'`);
-    await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
+    await takeServerLock(client, 'databases');
     return (await readOids(client, [swap.live])).get(swap.live) === swap.replacementOid;
   });
 }
@@ -90,7 +91,7 @@ async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alre
     `SET lock_timeout = ${ATTEMPT_MS}; SET statement_timeout = ${ATTEMPT_MS};
      SET idle_in_transaction_session_timeout = ${ATTEMPT_MS}; SET synchronous_commit = on`,
   );
-  await client.query('SELECT pg_advisory_lock($1)', [DATABASES_LOCK]);
+  await takeServerLock(client, 'databases');
   const oids = await readOids(client, [request.live, request.replacement]);
   const liveOid = oids.get(request.live) ?? null;
   if (liveOid === request.replacementOid) return { alreadyDone: true };
@@ -119,8 +120,9 @@ async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alre
 
 /**
  * RENAME takes the lock that a new connection needs, so from its first instant nobody gets in any more, and waits up
- * to five seconds for those inside, whom the second session ends. Whoever waits at the door then finds the new
- * database behind it. Closing the live database first, in a transaction of its own, would need undoing after a kill.
+ * to five seconds for those inside, whom the second session ends. Whoever waits at the door is told that the database
+ * was just renamed, and finds the new one behind it at the next try. Closing the live database first, in a transaction
+ * of its own, would need undoing after a kill.
  */
 function statements(request: SwapRequest): string[] {
   const live = escapeIdentifier(request.live);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
@@ -221,6 +222,32 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
       assert.deepEqual(await keys(two), ['a/b/d']);
       await one.remove('a/b/d');
       await one.put('a/b/c', bytesBody(Buffer.from('a new one')));
+    });
+
+    test('discards what lies below a prefix and what is on its way there, and nothing else', async () => {
+      for (const key of ['a/b/c', 'a/b/d/e', 'a/bc', 'a/z']) await one.put(key, bytesBody(Buffer.from(key)));
+      const bytes = randomBytes(2_000_000);
+      const halfWay = new EventEmitter();
+      async function* slowly(): AsyncGenerator<Buffer> {
+        yield bytes.subarray(0, 1_000_000);
+        const goOn = once(halfWay, 'go on');
+        halfWay.emit('reached');
+        await goOn;
+        yield bytes.subarray(1_000_000);
+      }
+      const reached = once(halfWay, 'reached');
+      const open = (): Readable => Readable.from(slowly(), { objectMode: false });
+      const put = assert.rejects(one.put('a/b/slow', { ...bytesBody(bytes), open }));
+      await reached;
+      for (const handle of [two, two, one]) await handle.discard('a/b/');
+      halfWay.emit('go on');
+      await put;
+      await two.discard('never/there/');
+      for (const prefix of ['', 'a/b', '../'])
+        await assert.rejects(two.discard(prefix), { code: 'invalid-key' }, prefix);
+      assert.deepEqual(await keys(two), ['a/bc', 'a/z']);
+      await two.put('a/b/c', bytesBody(Buffer.from('a new one')));
+      assert.deepEqual(await keys(two), ['a/b/c', 'a/bc', 'a/z']);
     });
 
     test('case 101: refuses keys that not every place can hold', async () => {
