@@ -44,7 +44,7 @@ export class Complaints {
     this.#line = '';
     const entry = /from TOC entry (\d+);/.exec(line)?.[1];
     if (entry !== undefined) this.#named.push(Number(entry));
-    else if (/error: |ERROR: /.test(line) && this.#found.length < KEPT) {
+    else if (/error: |ERROR: /.test(line) && !/^(WARNING|NOTICE|INFO): /.test(line) && this.#found.length < KEPT) {
       this.#last = this.#named.shift() ?? this.#last;
       this.#found.push({ dumpId: this.#last, line });
     }
@@ -118,7 +118,10 @@ export function namesOf(entries: readonly TocEntry[]): ReadonlySet<string> {
 
 /** What pg_restore says itself, or a connection that ends. A server that does not speak English is not quoted. */
 function ownWords(errorLine: string): string {
-  const line = /error: (.*)/.exec(errorLine)?.[1] ?? 'it said nothing';
+  if (errorLine === '') return 'it said nothing';
+  // Anything else may come from the database: what a function raises as a warning is written there, too.
+  const line = /^(?:pg_restore: )+error: (.*)/.exec(errorLine)?.[1];
+  if (line === undefined) return tellable('');
   const server = /^(could not execute query|COPY failed for table ".*"|error returned by PQ\w+): (\p{L}+): +/u.exec(
     line,
   );

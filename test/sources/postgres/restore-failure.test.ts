@@ -48,6 +48,12 @@ describe('what a restore says of a backup whose code fails', () => {
       /^INDEX public\.ix could not be restored: why is in the log/,
     ],
     [
+      'one that warns with the words of an error first',
+      'ALTER TABLE public.t ADD CHECK (public.f(cpf) IS NOT NULL)',
+      harmless(`RAISE WARNING E'error: %\\nerror: ${PASSWORD}', v; RAISE 'no error: %', v;`),
+      /^TABLE DATA public\.t could not be restored: why is in the log/,
+    ],
+    [
       'a cast that cannot read a value',
       'CREATE INDEX ix ON public.t (public.f(cpf))',
       harmless(`RETURN v::int;`),
