@@ -121,7 +121,8 @@ export interface Privilege {
 export interface DatabaseSetting {
   readonly role: string | null;
   readonly name: string;
-  readonly value: string;
+  /** null for what an application keeps in a setting of its own (`app.jwt_secret`): that may be a secret, and is in the archive alone. */
+  readonly value: string | null;
   /** Only a superuser may set it. */
   readonly superuser: boolean;
 }

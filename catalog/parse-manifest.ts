@@ -44,7 +44,9 @@ const database = z.strictObject({
   privileges: z
     .array(z.strictObject({ grantee: text(1_000), grantor: word, privilege: word, grantable: z.boolean() }))
     .nullable(),
-  settings: z.array(z.strictObject({ role: word.nullable(), name: word, value: long, superuser: z.boolean() })),
+  settings: z.array(
+    z.strictObject({ role: word.nullable(), name: word, value: long.nullable(), superuser: z.boolean() }),
+  ),
   extensions: z.array(z.strictObject({ name: word, version: word, schema: word })),
   roles: z.array(
     z.strictObject({

@@ -205,8 +205,11 @@ function lostItsReader(error: unknown): boolean {
   return error.signal === 'SIGPIPE' || /broken pipe|connection reset/i.test(error.stderr);
 }
 
-/** Runs a small tool and gives its stdout as text, at most `maxBytes` of it. */
-export async function captureTool(tool: Tool, context: ToolContext & { maxBytes?: number } = {}): Promise<string> {
+/** Runs a small tool and gives its stdout as text, at most `maxBytes` of it, UTF-8 unless told. */
+export async function captureTool(
+  tool: Tool,
+  context: ToolContext & { maxBytes?: number; encoding?: BufferEncoding } = {},
+): Promise<string> {
   const running = startTool(tool, { stdout: 'pipe' }, context);
   const maxBytes = context.maxBytes ?? 256 * 1024 * 1024;
   const chunks: Buffer[] = [];
@@ -217,5 +220,5 @@ export async function captureTool(tool: Tool, context: ToolContext & { maxBytes?
     else chunks.push(chunk);
   });
   await running.done;
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks).toString(context.encoding ?? 'utf8');
 }

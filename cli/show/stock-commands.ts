@@ -7,7 +7,7 @@ import { objectPrefix } from '../../catalog/backup-id.ts';
 import type { DatabaseFacts, Manifest, RoleFacts } from '../../catalog/manifest.ts';
 import type { AppliedConfig, DestinationConfig } from '../../config/schema.ts';
 import { shapeClauses } from '../../sources/postgres/create-database.ts';
-import { assignment } from '../../sources/postgres/load.ts';
+import { assignment } from '../../sources/postgres/settings.ts';
 import { bytesInWords } from '../print.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
@@ -46,14 +46,23 @@ function blockOf(backup: BackupDetail, manifest: Manifest, copy: CopyDetail, con
     'set -eu',
     'cd "$(mktemp -d)"',
     `echo ${quote(`${object?.sha256 ?? ''}  ${archive}`)} | sha256sum --check`,
-    "psql -X -q -v ON_ERROR_STOP=1 -d postgres <<'SQL'",
-    ...rolesSql(manifest.database),
-    ...databaseSql(manifest),
-    'SQL',
+    ...hereDocument('psql -X -q -v ON_ERROR_STOP=1 -d postgres', [
+      ...rolesSql(manifest.database),
+      ...databaseSql(manifest),
+    ]),
     ...restoreLines(manifest, archive),
+    ...settingLines(manifest, archive),
     `psql -X -q -d ${quote(manifest.database.name)} -c ANALYZE`,
     ')',
   ].join('\n');
+}
+
+/** Names and comments of the source may have any lines: its own end is none of them. */
+function hereDocument(command: string, lines: readonly string[]): string[] {
+  const all = new Set(lines.flatMap((line) => line.split('\n')));
+  let end = 'SQL';
+  while (all.has(end)) end += '_';
+  return [`${command} <<'${end}'`, ...lines, end];
 }
 
 /** Where the object lies, for the machines that see the destination. */
@@ -67,6 +76,18 @@ function restoreLines({ pipeline, database }: Manifest, archive: string): string
   return [
     `mkdir d && tar xf ${quote(archive)} -C d && find d -name '*.zst' -print0 | xargs -0r zstd -dq --rm && pg_restore -Fd -j4 -d ${target} d`,
   ];
+}
+
+/**
+ * The values that only the archive has: its own SQL for the database, but for what makes that. Nothing is cut out of the part
+ * that has the values, for they may look like anything.
+ */
+function settingLines({ pipeline, database }: Manifest, archive: string): string[] {
+  if (database.settings.every(({ value }) => value !== null)) return [];
+  const [open, from] = pipeline === 'streamed' ? [`zstd -dc ${quote(archive)} | `, ''] : ['', ' -Fd d'];
+  const sql = `${open}pg_restore --create --use-list=/dev/null -f -${from}`;
+  const made = String.raw`1,/; Type: DATABASE PROPERTIES;/{/^\(CREATE\|ALTER\) DATABASE /d}`;
+  return [`${sql} | sed '${made}' | psql -X -q -o /dev/null -v ON_ERROR_STOP=1 -d postgres`];
 }
 
 function connectionOf({ environment }: BackupDetail, config: AppliedConfig): string {
@@ -117,7 +138,8 @@ function databaseSql({ database: facts, server }: Manifest): string[] {
   for (const setting of facts.settings) {
     const whose =
       setting.role === null ? `DATABASE ${database}` : `ROLE ${escapeIdentifier(setting.role)} IN DATABASE ${database}`;
-    statements.push(`ALTER ${whose} SET ${assignment(setting)};`);
+    const assigned = assignment(setting);
+    if (assigned !== undefined) statements.push(`ALTER ${whose} SET ${assigned};`);
   }
   return statements;
 }

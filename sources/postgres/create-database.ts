@@ -3,7 +3,7 @@ import pg from 'pg';
 import { CofreError } from '../../errors/error.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { readAdminRights } from './admin-rights.ts';
-import { dropDatabase } from './drop-database.ts';
+import { dropDatabase, dropSubscriptions } from './drop-database.ts';
 import {
   replacementName,
   restoreLoginName,
@@ -122,6 +122,7 @@ async function dropLeftover(admin: PostgresTarget, name: string, id: string, onl
       hint: 'rename or drop it by hand, then restore again',
     });
   }
+  await dropSubscriptions(admin, { name, oid: found.oid });
   await dropDatabase({ admin, name, oid: found.oid });
 }
 

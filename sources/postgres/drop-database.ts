@@ -34,6 +34,26 @@ export async function dropDatabase(request: { admin: PostgresTarget; name: strin
   });
 }
 
+/**
+ * Removes the subscriptions of a database that a restore made, for none may be dropped with one in it. They were never
+ * enabled, and what they name at the publisher belongs to the subscriptions of the source.
+ */
+export async function dropSubscriptions(admin: PostgresTarget, database: { name: string; oid: number }): Promise<void> {
+  const found = await withClient(admin, (client) =>
+    client.query<{ name: string }>('SELECT quote_ident(subname) AS name FROM pg_subscription WHERE subdbid = $1', [
+      database.oid,
+    ]),
+  );
+  if (found.rows.length === 0) return;
+  await withClient({ ...admin, database: database.name }, async (client) => {
+    for (const { name } of found.rows) {
+      await client.query(`ALTER SUBSCRIPTION ${name} DISABLE`);
+      await client.query(`ALTER SUBSCRIPTION ${name} SET (slot_name = NONE)`);
+      await client.query(`DROP SUBSCRIPTION ${name}`);
+    }
+  });
+}
+
 async function forceDrop(client: pg.Client, name: string, oid: number): Promise<void> {
   const { rows } = await client.query<{ version: string }>(`SELECT current_setting('server_version_num') AS version`);
   const force = Number(rows[0]?.version) >= 130_000 ? ' WITH (FORCE)' : '';

@@ -11,6 +11,7 @@ import type {
 } from '../../catalog/manifest.ts';
 import { readOwners } from './owners.ts';
 import { readPrivilegedObjects, SUPERUSER_SETTING } from './privileged.ts';
+import { isOfApplication } from './settings.ts';
 import { readRestoreNeeds } from './restore-needs.ts';
 
 /** Which server this is. */
@@ -83,7 +84,7 @@ async function readSettings(client: pg.Client): Promise<DatabaseSetting[]> {
     from pg_db_role_setting s cross join unnest(s.setconfig) as entry
     where s.setdatabase = (select oid from pg_database where datname = current_database())
     order by 1 nulls first, 2`);
-  return rows;
+  return rows.map((setting) => (isOfApplication(setting.name) ? { ...setting, value: null } : setting));
 }
 
 async function readExtensions(client: pg.Client): Promise<ExtensionFacts[]> {

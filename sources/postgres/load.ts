@@ -1,19 +1,22 @@
 import pg from 'pg';
 
-import type { DatabaseFacts, DatabaseSetting } from '../../catalog/manifest.ts';
+import type { DatabaseFacts } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
+import { withClient } from '../../postgres/connect.ts';
 import type { ToolContext } from '../../processes/tool.ts';
+import { readAdminRights } from './admin-rights.ts';
 import { analyzeDatabase } from './analyze.ts';
 import { openToLogin } from './create-database.ts';
 import { handOver } from './hand-over.ts';
 import type { OpenArchive } from './open-archive.ts';
-import { runPgRestore, type PgRestoreRun } from './pg-restore.ts';
+import { runPgRestore, UNLOGGED, type PgRestoreRun, type RestoreHow } from './pg-restore.ts';
 import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
-import { namesOf } from './restore-failure.ts';
+import { holdSecrets, namesOf } from './restore-failure.ts';
 import { dropRestoreLogin, type RestoreLogin } from './roles.ts';
+import { settingStatements } from './settings.ts';
 import type { RestorePlan, TocEntry } from './table-of-contents.ts';
 
-const { escapeIdentifier, escapeLiteral } = pg;
+const { escapeIdentifier } = pg;
 
 export interface LoadRequest extends ToolContext {
   readonly target: RestoreTarget;
@@ -47,13 +50,14 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   const { plan, target, replacement, login } = request;
   const { preData, data, postData, postDataAdmin, acl } = plan;
   const names = namesOf([...preData.flatMap(({ entries }) => entries), ...data, ...postData, ...postDataAdmin, ...acl]);
+  const { superuser } = await withClient(target.admin, readAdminRights);
   let phase: LoadProgress['phase'] = 'schema';
   const tell = (bytes: number): void => request.onProgress?.({ phase, bytes });
   const restore = (
     by: 'login' | 'admin',
     entries: readonly TocEntry[],
     jobs: number,
-    how?: { readonly rights?: boolean; readonly goOn?: boolean },
+    how?: RestoreHow,
   ): Promise<void> => {
     const who = by === 'admin' ? target.admin : { ...target.admin, user: login.user, password: login.password };
     const run: PgRestoreRun = {
@@ -64,7 +68,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
       target: { ...who, database: replacement.name },
       onProgress: tell,
     };
-    return runPgRestore(run, entries, how);
+    return runPgRestore(run, entries, { ...how, unlogged: by === 'admin' && superuser && holdSecrets(entries) });
   };
 
   // One process: each object may need the one before it, whoever makes it.
@@ -90,11 +94,11 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   // Last: from now on event triggers see what is done.
   await restore('admin', plan.postDataAdmin, 1);
   // After the last session of ours that has work to do there: they also apply to ours.
-  await withAdminIn(target, replacement, (client) => replaySettings(client, request));
+  const unread = await withAdminIn(target, replacement, (client) => replaySettings(client, request, superuser));
   if (!(await dropRestoreLogin(target.admin, request.id, login))) {
     throw new CofreError('restore-failed', `something of the restored database still belongs to ${login.user}`);
   }
-  return warnings;
+  return [...warnings, ...unread];
 }
 
 /**
@@ -127,37 +131,16 @@ async function giveToLogin(
   await openToLogin(client, login.user);
 }
 
-/** What `pg_dump` leaves out without --create. */
-async function replaySettings(client: pg.Client, { facts, replacement }: LoadRequest): Promise<void> {
-  if (facts === null) return;
-  const database = escapeIdentifier(replacement.name);
-  await client.query(`ALTER DATABASE ${database} CONNECTION LIMIT ${facts.connectionLimit}`);
-  for (const setting of facts.settings) {
-    const whose =
-      setting.role === null ? `DATABASE ${database}` : `ROLE ${escapeIdentifier(setting.role)} IN DATABASE ${database}`;
-    await restoreStatement(
-      client,
-      `the setting ${setting.name} of the database`,
-      `ALTER ${whose} SET ${assignment(setting)}`,
-      'theirs',
-    );
+/** What `pg_dump` leaves out without --create. Gives warnings. */
+async function replaySettings(client: pg.Client, request: LoadRequest, superuser: boolean): Promise<string[]> {
+  const { facts, replacement } = request;
+  if (facts === null) return [];
+  const database = replacement.name;
+  await client.query(`ALTER DATABASE ${escapeIdentifier(database)} CONNECTION LIMIT ${facts.connectionLimit}`);
+  const { statements, unread } = await settingStatements({ ...request, facts, database });
+  if (superuser) for (const setting of UNLOGGED) await client.query(`SET ${setting}`);
+  for (const [name, statement] of statements) {
+    await restoreStatement(client, `the setting ${name} could not be restored`, statement, 'theirs');
   }
-}
-
-/** Settings that are lists of names are stored with each name quoted, and are read as one name if quoted as a whole. */
-const NAME_LISTS = new Set([
-  ...['search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries'],
-  ...['shared_preload_libraries', 'unix_socket_directories', 'createrole_self_grant'],
-]);
-
-export function assignment({ name, value }: DatabaseSetting): string {
-  const values = NAME_LISTS.has(name.toLowerCase()) ? splitNames(value) : [value];
-  const parts = name.split('.').map(escapeIdentifier).join('.');
-  return `${parts} TO ${values.length === 0 ? `''` : values.map(escapeLiteral).join(', ')}`;
-}
-
-function splitNames(value: string): string[] {
-  return [...value.matchAll(/"((?:[^"]|"")*)"|([^\s,"]+)/g)].map(
-    (match) => match[1]?.replaceAll('""', '"') ?? match[2] ?? '',
-  );
+  return unread.map((name) => `the value of the setting ${name} could not be read out of the backup: set it again`);
 }

@@ -30,6 +30,12 @@ export interface PgRestoreRun extends ToolContext {
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
+export interface RestoreHow {
+  readonly rights?: boolean;
+  readonly goOn?: boolean;
+  readonly unlogged?: boolean;
+}
+
 const POLL_MS = 1000;
 
 /**
@@ -49,14 +55,24 @@ const SESSION = [
 ];
 
 /**
+ * Keeps statements that hold passwords out of what the server writes of them: its log, pg_stat_activity, and what two
+ * extensions record where they are loaded. Only a superuser may decide it.
+ */
+export const UNLOGGED = [
+  ...['log_statement=none', 'log_min_duration_statement=-1', 'log_min_error_statement=panic'],
+  ...['track_activities=off', 'pg_stat_statements.track=none', 'pgaudit.log=none'],
+];
+
+/**
  * Restores the listed entries, in their order, and stops at the first that fails; told to `goOn` it tries the others
- * too, and then fails, so that one restore tells all that is to be mended. With `rights` also privileges.
+ * too, and then fails, so that one restore tells all that is to be mended. With `rights` also privileges; `unlogged` by the
+ * server, for a superuser.
  * @throws CofreError `restore-failed` naming the lost objects, `server-unavailable`, `no-space` or `tool-stalled`.
  */
 export async function runPgRestore(
   run: PgRestoreRun,
   entries: readonly TocEntry[],
-  { rights = false, goOn = false }: { readonly rights?: boolean; readonly goOn?: boolean } = {},
+  { rights = false, goOn = false, unlogged = false }: RestoreHow = {},
 ): Promise<void> {
   if (entries.length === 0) return;
   await mkdir(run.scratch, { recursive: true, mode: 0o700 });
@@ -87,9 +103,10 @@ export async function runPgRestore(
         ...(run.jobs > 1 ? [`--jobs=${run.jobs}`] : []),
         run.archive.path,
       ];
+      const settings = [...SESSION, ...(unlogged ? UNLOGGED : [])];
       const env = {
         ...environment,
-        PGOPTIONS: [SESSION_OPTIONS, ...SESSION.map((setting) => `-c ${setting}`)].join(' '),
+        PGOPTIONS: [SESSION_OPTIONS, ...settings.map((setting) => `-c ${setting}`)].join(' '),
       };
       const context = { signal: AbortSignal.any(signals), records: run.records, onStderr };
       const tool = startTool({ name: 'pg_restore', path: run.pgRestore, args, env }, {}, context);

@@ -69,7 +69,8 @@ export function toRestoreError(
     const error = isPlain(lost) || said === own ? said.slice(0, 500) : tellable(said, (name) => isKnown(names, name));
     return { lost, own, said, error };
   });
-  const [first] = explained;
+  // What is said of no entry may be anything that a function wrote.
+  const first = explained.find((one) => one.lost !== undefined) ?? explained[0];
   if (first === undefined) return failure;
   const { lost, own, said, error } = first;
   if (/No space left on device|could not extend file|Disk quota exceeded/.test(said)) {
@@ -101,6 +102,11 @@ export function toRestoreError(
 
 /** Of these the statement itself holds addresses and passwords. */
 const SECRET_TYPES = new Set(['SERVER', 'USER MAPPING', 'SUBSCRIPTION', 'FOREIGN TABLE', 'FOREIGN DATA WRAPPER']);
+
+/** Whether a restore of them sends passwords to the server in statements. */
+export function holdSecrets(entries: readonly TocEntry[]): boolean {
+  return entries.some(({ type }) => SECRET_TYPES.has(type));
+}
 
 /** Before the data there is nobody's row in the database, and no function of theirs runs. */
 function isPlain(lost: TocEntry | undefined): boolean {

@@ -52,8 +52,10 @@ async function create(): Promise<void> {
   await withClient(admin, async (client) => {
     await client.query(`CREATE ROLE "${OWNER}" LOGIN`);
     await client.query(`CREATE DATABASE ${database} OWNER "${OWNER}" TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`);
-    await client.query(`COMMENT ON DATABASE ${database} IS 'the shop'`);
+    await client.query(`COMMENT ON DATABASE ${database} IS E'the shop\\nSQL\\ntouch pasted'`);
     await client.query(`ALTER DATABASE ${database} SET search_path TO vendas, public`);
+    await client.query(`ALTER DATABASE ${database} SET app.chave TO E'uma''s \\\\ ção;\nALTER ROLE x;\n''; duas'`);
+    await client.query(`ALTER ROLE "${OWNER}" IN DATABASE ${database} SET app.outra TO 'x'`);
     await client.query(`REVOKE CONNECT ON DATABASE ${database} FROM PUBLIC`);
   });
   await withClient({ ...admin, database: DATABASE }, async (client) => {
@@ -72,7 +74,7 @@ async function picture(): Promise<string> {
       (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'nota'),
       (SELECT concat_ws(', ', pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datacl::text, shobj_description(oid, 'pg_database'))
          FROM pg_database WHERE datname = current_database()),
-      (SELECT array_to_string(setconfig, ' ') FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
+      (SELECT string_agg(concat_ws(' ', setrole::regrole, array_to_string(setconfig, ' ')), ' ' ORDER BY setrole) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
          WHERE d.datname = current_database()), (SELECT extname FROM pg_extension WHERE extname = 'pgcrypto')) AS picture`);
     return rows[0]?.picture ?? '';
   });

@@ -63,6 +63,26 @@ describe('what a restore lets a source do', () => {
     );
   });
 
+  test('a load that fails after a subscription was made leaves nothing', async () => {
+    const { name, target } = await makeSource(
+      'assinatura',
+      `CREATE SUBSCRIPTION "a ""b" CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false);
+       CREATE FUNCTION public.f(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN v; END $$;
+       CREATE TABLE public.t AS SELECT 1 AS v; CREATE INDEX ON public.t (public.f(v));
+       CREATE OR REPLACE FUNCTION public.f(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;`,
+    );
+    const backup = await backUp(name, 'streamed', bench.folder);
+    await sql(name, 'ALTER SUBSCRIPTION "a ""b" SET (slot_name = NONE); DROP SUBSCRIPTION "a ""b"');
+    await assert.rejects(
+      restore(backup, { ...target, trusted: true }, bench.folder, { id: bench.id }),
+      (error: CofreError) => error.code === 'restore-failed',
+    );
+    assert.deepEqual(
+      await sql('postgres', `SELECT datname FROM pg_database WHERE datname LIKE 'assinatura %\\_\\_restore\\_%'`),
+      [],
+    );
+  });
+
   describe('objects that only a superuser may create', () => {
     let target: RestoreTarget;
     const backups = new Map<string, Backup>();
@@ -136,10 +156,8 @@ describe('what a restore lets a source do', () => {
           mapping: '{password=segredo-fora,user=u}',
         });
         if (format === 'legacy') return;
-        assert.equal(
-          (await backUp(restored.replacement.name, 'streamed', bench.folder)).facts.settings[0]?.value,
-          'acme',
-        );
+        const [tenant] = await sql(restored.replacement.name, `SELECT current_setting('app.tenant') AS tenant`);
+        assert.equal(tenant?.['tenant'], 'acme');
       });
     }
   });
