@@ -6,10 +6,8 @@ import pg from 'pg';
 import type { CofreError } from '../../../errors/error.ts';
 import { checkTarget } from '../../../sources/postgres/check-target.ts';
 import { compareWithManifest } from '../../../sources/postgres/compare.ts';
-import { createDatabase, discardLoad, openToLogin } from '../../../sources/postgres/create-database.ts';
-import { withAdminIn, type RestoreTarget } from '../../../sources/postgres/restore-target.ts';
-import { createRestoreLogin } from '../../../sources/postgres/roles.ts';
-import { admin, backUp, Bench, newId, restore, roleList, sql, type Backup } from './restore-fixture.ts';
+import type { RestoreTarget } from '../../../sources/postgres/restore-target.ts';
+import { admin, backUp, Bench, restore, roleList, sql, type Backup } from './restore-fixture.ts';
 
 describe('what a restore lets a source do', () => {
   let bench: Bench;
@@ -160,23 +158,5 @@ describe('what a restore lets a source do', () => {
         assert.equal(tenant?.['tenant'], 'acme');
       });
     }
-  });
-
-  test('the login that restores may fill the configuration tables of extensions', async () => {
-    const { name, target } = await makeSource('config', 'SELECT 1');
-    const id = newId();
-    const login = await createRestoreLogin(admin, id);
-    const extensions = [{ name: 'pg_trgm', schema: 'x', version: null }];
-    const replacement = await createDatabase({ ...target, database: name }, { id, shape: null, extensions });
-    // As the script of an extension would: pg_extension_config_dump may only be called in one.
-    await sql(
-      replacement.name,
-      `CREATE SCHEMA y; CREATE TABLE y.opcoes (chave text); ALTER EXTENSION pg_trgm ADD TABLE y.opcoes;
-       UPDATE pg_extension SET extconfig = ARRAY['y.opcoes'::regclass::oid], extcondition = ARRAY[''] WHERE extname = 'pg_trgm'`,
-    );
-    await withAdminIn(target, replacement, (client) => openToLogin(client, login.user));
-    await sql(replacement.name, `INSERT INTO y.opcoes VALUES ('a')`, login);
-    assert.deepEqual(await sql(replacement.name, 'SELECT extname::text FROM pg_extension'), [{ extname: 'pg_trgm' }]);
-    await discardLoad(target, { id, made: { login, replacement } });
   });
 });
