@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, statSync, watch } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChildProcess } from 'node:child_process';
+
+import type { Client } from '@temporalio/client';
+
+import { SILENT_STEP_MS } from '../../workflows/time-limits.ts';
+import { isLong } from '../long.ts';
+import { OwnTemporal } from '../own-temporal.ts';
+import { until } from '../until.ts';
+import { HeldRestore } from './held-restore.ts';
+import { holdTable } from './hold-table.ts';
+import { Installation } from './installation.ts';
+import { dumpsOf, runningTools } from './running-tools.ts';
+
+interface RunResult {
+  state: string;
+  workflowId: string;
+  runId: string;
+  backupId: string;
+}
+
+const OUTAGE_MS = isLong ? 75_000 : 500;
+
+describe('Temporal is killed and started again while runs work', () => {
+  let temporal: OwnTemporal;
+  let installation: Installation;
+  let client: Client;
+  let worker: ChildProcess;
+  let held: HeldRestore;
+
+  before(async () => {
+    temporal = await OwnTemporal.start();
+    installation = await Installation.create([{ id: 'one' }, { id: 'two' }], {}, (config) =>
+      Object.assign(config['temporal'] as object, { address: temporal.address }),
+    );
+    client = await installation.client();
+    held = new HeldRestore(installation, 'two', client);
+    await installation.createEnvironmentDatabase(
+      'one',
+      'CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS id',
+    );
+    await installation.createEnvironmentDatabase('two', held.sourceSql(1_000));
+    await mkdir(join(installation.backups, 'one'), { recursive: true });
+    worker = await installation.startWorker();
+  });
+
+  after(async () => {
+    await client.connection.close();
+    await installation.remove();
+    await temporal.remove();
+  });
+
+  it('case 125: in every step of one backup: it goes on, and nothing is dumped or sent twice', async () => {
+    const release = await holdTable(installation.target('one'), 'public.t');
+    const run = await installation.json<RunResult>(['backup', 'one', '--no-follow']);
+    await until('the dump is under way', () => dumpsOf(installation, 'one').length > 0);
+    const spooled = join(installation.spool, 'one');
+    const stored = join(installation.backups, 'one');
+
+    await temporal.kill();
+    await release();
+    await until('the dump has ended meanwhile', () => find(spooled, 'dump.json') !== undefined);
+    await back(killAtThe('archive', spooled, /database\.tar/));
+    await back(killAtThe('object in the destination', stored, /database\.tar/));
+    await back(killAtThe('manifest', stored, /manifest\.json$/));
+    const object = statSync(find(stored, 'database.tar') ?? '');
+    await back(killAtThe('removal of the local files', spooled, /^[^/]+$/));
+    await temporal.start();
+
+    const end = await installation.json<RunResult>(['follow', run.workflowId]);
+    assert.equal(end.state, 'complete', JSON.stringify(end));
+    const [row, ...more] = await installation.json<{ id: string; copies: { state: string }[] }[]>(['backups', 'one']);
+    assert.deepEqual([row?.id, row?.copies.map(({ state }) => state), more], [end.backupId, ['verified'], []]);
+    const [attempt, ...others] = await readdir(join(stored, end.backupId));
+    assert.match(attempt ?? '', /^a1-/, 'the answer of the dump came through');
+    assert.deepEqual(others, ['manifest.json']);
+    const { ino, mtimeMs } = statSync(find(stored, 'database.tar') ?? '');
+    assert.deepEqual({ ino, mtimeMs }, { ino: object.ino, mtimeMs: object.mtimeMs }, 'it was sent once');
+    assert.deepEqual(await readdir(spooled), []);
+    assert.equal(worker.exitCode, null, 'the worker has lived through it');
+
+    /** Temporal is back, until what is awaited next happens. */
+    async function back(killed: Promise<void>): Promise<void> {
+      await sleep(OUTAGE_MS);
+      await temporal.start();
+      await killed;
+    }
+  });
+
+  it('case 125: away for longer than a step may be silent, in a dump and in a load: both are finished, once', async () => {
+    const { backupId } = await installation.json<RunResult>(['backup', 'two']);
+    const releaseLoad = await held.holdLoad();
+    const restore = await held.start(backupId);
+    await held.untilLoading();
+    const releaseDump = await holdTable(installation.target('one'), 'public.t');
+    const backup = await installation.json<RunResult>(['backup', 'one', '--no-follow']);
+    await until('the dump is under way', () => dumpsOf(installation, 'one').length > 0);
+
+    await temporal.kill();
+    await sleep(SILENT_STEP_MS + 1_000);
+    await temporal.start();
+    await Promise.all([releaseLoad(), releaseDump()]);
+
+    const end = await installation.json<RunResult>(['follow', backup.workflowId]);
+    assert.equal(end.state, 'complete', JSON.stringify(end));
+    await restore.result();
+    assert.deepEqual(await held.states(), ['restored']);
+    assert.deepEqual(await held.liveRows(), [1_000]);
+    await held.assertNothingLeft();
+    assert.equal(
+      (await readdir(join(installation.backups, 'one', end.backupId))).length,
+      2,
+      'one attempt, the manifest',
+    );
+    assert.deepEqual(await readdir(join(installation.spool, 'one')), []);
+    assert.deepEqual(runningTools(installation), []);
+    assert.equal(worker.exitCode, null, 'the worker has lived through it');
+  });
+
+  /** In the very moment in which something appears in `folder` or goes. */
+  async function killAtThe(what: string, folder: string, name: RegExp): Promise<void> {
+    let killed: Promise<void> | undefined;
+    const watcher = watch(folder, { recursive: true }, (_, changed) => {
+      if (changed !== null && name.test(changed)) killed ??= temporal.kill();
+    });
+    await until(`Temporal was killed at the ${what}`, () => killed !== undefined, OUTAGE_MS + 60_000);
+    watcher.close();
+    await killed;
+  }
+});
+
+/** The path of the one file of this name in a folder. */
+function find(folder: string, name: string): string | undefined {
+  if (!existsSync(folder)) return undefined;
+  const found = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find((path) => basename(path) === name);
+  return found === undefined ? undefined : join(folder, found);
+}
