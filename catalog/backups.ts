@@ -125,9 +125,18 @@ export async function requireCurrentDump(catalog: Catalog, backupId: string, att
   throw new CofreError('refused', `the dump ${attempt} of ${backupId} comes too late: ${why}`);
 }
 
+/** What was under way of a run that has ended will never be there: a debt, where another copy is. */
+export async function closeCopies(transaction: Queries, backupId: string, error: FailureNote): Promise<void> {
+  await transaction.query(
+    `UPDATE cofre.copies SET state = 'missing', error_code = $2, error_message = $3, error_hint = $4, updated_at = now()
+     WHERE backup_id = $1 AND state IN ('uploading', 'uploaded')`,
+    [backupId, error.code, error.message, error.hint ?? null],
+  );
+}
+
 /**
  * Closes a backup and gives the state that stands. May be called again with the same outcome. What failed after a copy was
- * verified is `incomplete`: there is something to restore.
+ * verified is `incomplete`: there is something to restore. With it end the copies that are under way.
  * @throws CofreError `refused` for a change that no backup makes (late calls), or a success without a verified copy.
  */
 export async function finishBackup(
@@ -143,6 +152,7 @@ export async function finishBackup(
     const to = verified > 0 && end.state === 'failed' ? 'incomplete' : end.state;
     if (from === to) return from;
     requireBackupChange(end.backupId, from, to);
+    if (end.error != null) await closeCopies(transaction, end.backupId, end.error);
     await transaction.query(
       `UPDATE cofre.backups SET state = $2, error_code = $3, error_message = $4, error_hint = $5,
          finished_at = coalesce(finished_at, now()) WHERE id = $1`,

@@ -1,4 +1,5 @@
 import type { BackupState } from './backup-states.ts';
+import { closeCopies } from './backups.ts';
 import type { FailureNote } from './errors.ts';
 import type { Catalog, Queries } from './open.ts';
 
@@ -47,12 +48,7 @@ export async function closeLost(
       [id],
     );
     if (row?.state !== 'running') return null;
-    // What was under way will never be there: a debt, where another copy is.
-    await transaction.query(
-      `UPDATE cofre.copies SET state = 'missing', error_code = $2, error_message = $3, error_hint = $4, updated_at = now()
-       WHERE backup_id = $1 AND state IN ('uploading', 'uploaded')`,
-      [id, ...note],
-    );
+    await closeCopies(transaction, id, error);
     const [closed] = await transaction.query<{ state: 'failed' | 'incomplete' }>(
       `UPDATE cofre.backups b SET error_code = $2, error_message = $3, error_hint = $4, finished_at = now(), state =
          CASE WHEN EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')

@@ -101,6 +101,18 @@ describe('copies', () => {
     assert.deepEqual(await readdir(join(installation.spool, 'twin')), [backupId]);
   });
 
+  it('case 56: a run that is cancelled while it waits has one copy and a debt, and leaves no local file', async () => {
+    const run = await startRun({ environment: 'twin' });
+    await until('it waits for the second destination', async () => (await attributesOf(run)).needs === 'resource');
+    const { backupId: id } = await attributesOf(run);
+    await until('the first copy is verified', async () => (await statesOf(id))['volume'] === 'verified');
+    assert.equal((await statesOf(id))['second'], 'uploading');
+    await installation.cofre(['cancel', run.workflowId, '--yes']);
+    await assert.rejects(run.result());
+    assert.deepEqual(await statesOf(id), { volume: 'verified', second: 'missing' });
+    assert.deepEqual(await readdir(join(installation.spool, 'twin')), [backupId]);
+  });
+
   it('case 56: with both copies verified the local file goes', async () => {
     await rename(`${second}.away`, second);
     assert.equal(((await waiting.result()) as RunResult).state, 'complete');

@@ -114,6 +114,21 @@ test('success needs a verified copy, and a failure after one is a debt, not a fa
   assert.equal((await getBackup(fresh.catalog, one)).error, null);
 });
 
+test('a run that ends early leaves no copy under way', async () => {
+  const id = await verified('early');
+  await recordCopy(fresh.catalog, { backupId: id, destination: 'bucket', state: 'uploading', attempt: 'a1-1' });
+  const error = { code: 'cancelled', message: 'the run was cancelled' };
+  assert.equal(await finishBackup(fresh.catalog, { backupId: id, state: 'failed', error }), 'incomplete');
+  const { copies } = await getBackup(fresh.catalog, id);
+  assert.deepEqual(
+    copies.map(({ destination, state, error: why }) => [destination, state, why?.code]),
+    [
+      ['bucket', 'missing', 'cancelled'],
+      ['volume', 'verified', undefined],
+    ],
+  );
+});
+
 test('a later dump replaces an earlier one only as long as nothing of it was verified', async () => {
   const id = await dumped('again');
   const dump = { backupId: id, host: 'erp-02', rows: 8, rawBytes: 9, warnings: ['a warning'] };
