@@ -168,14 +168,15 @@ describe('no secret gets anywhere, whatever runs and fails', () => {
           `${canary} in ${place}`,
         );
     }
-    assert.ok(
-      watch.files.some(({ place }) => passwordFile.test(place)),
-      'the watch sees the spool',
-    );
+    for (const name of ['cofre_backup', 'cofre_admin', 'restore_login'])
+      assert.ok(
+        watch.files.some(({ canary, place }) => canary === name && passwordFile.test(place)),
+        `the watch sees the password file of ${name}`,
+      );
     const hits = await here.search();
     // What is in a database is in its backup; a dump that is not compressed shows it.
     const inArchive = ({ canary, place }: Hit): boolean =>
-      /\/backups\/(all|hostile)\/.*\/database\.tar$/.test(place) && !/cofre|catalog|wrong|owner/.test(canary);
+      /\/backups\/(all|hostile)\/.*\/database\.tar$/.test(place) && !/cofre|catalog|wrong|owner|login/.test(canary);
     // It is in the code of the database, which is restored by a login that cannot change what the server logs.
     const ofItsCode = ({ canary, place }: Hit): boolean => canary === 'raised' && place === 'the log of PostgreSQL';
     assert.deepEqual(

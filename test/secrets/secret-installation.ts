@@ -115,7 +115,12 @@ export class SecretInstallation {
   async startWatching(): Promise<void> {
     await this.sql(`ALTER SYSTEM SET log_statement = 'all'`);
     await this.sql('SELECT pg_reload_conf()');
-    this.watch = await Watch.start(this.canaries, [this.installation.spool], this.admin);
+    // The password of a restore's own login is the product's, so it is not known before it stands in a password file.
+    const learn = (path: string, content: Buffer): void => {
+      const password = /:cofre_restore_\w+:(.+)$/m.exec(path.endsWith('/pgpass') ? content.toString() : '')?.[1];
+      if (password !== undefined) this.canaries.add('restore_login', password);
+    };
+    this.watch = await Watch.start(this.canaries, [this.installation.spool], this.admin, learn);
   }
 
   /** Every place where a canary is that could be looked at afterwards. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openClient, type PostgresTarget } from '../../postgres/connect.ts';
 import type { Canaries, Hit } from './canaries.ts';
 
-const LOOK_EVERY_MS = 20;
+const LOOK_EVERY_MS = 50;
 
 /** A file that held a canary at some moment. */
 export interface SeenFile extends Hit {
@@ -22,17 +22,25 @@ export class Watch {
   readonly files: SeenFile[] = [];
   readonly #canaries: Canaries;
   readonly #folders: readonly string[];
+  readonly #onFile: (path: string, content: Buffer) => void;
   readonly #seen = new Set<string>();
   #running = true;
   #ended: Promise<void> | undefined;
 
-  constructor(canaries: Canaries, folders: readonly string[]) {
+  constructor(canaries: Canaries, folders: readonly string[], onFile: (path: string, content: Buffer) => void) {
     this.#canaries = canaries;
     this.#folders = folders;
+    this.#onFile = onFile;
   }
 
-  static async start(canaries: Canaries, folders: readonly string[], server: PostgresTarget): Promise<Watch> {
-    const watch = new Watch(canaries, folders);
+  /** `onFile` is given every file before it is searched. */
+  static async start(
+    canaries: Canaries,
+    folders: readonly string[],
+    server: PostgresTarget,
+    onFile: (path: string, content: Buffer) => void = () => undefined,
+  ): Promise<Watch> {
+    const watch = new Watch(canaries, folders, onFile);
     const client = await openClient(server);
     watch.#ended = (async () => {
       while (watch.#running) {
@@ -90,7 +98,9 @@ export class Watch {
     try {
       const { mode, size, mtimeMs, ino } = lstatSync(path);
       if (!this.#isNew(`${path} ${ino} ${size} ${mtimeMs}`)) return;
-      const hits = this.#canaries.find(path, readFileSync(path));
+      const content = readFileSync(path);
+      this.#onFile(path, content);
+      const hits = this.#canaries.find(path, content);
       this.files.push(...hits.map((hit) => ({ ...hit, mode: (mode & 0o777).toString(8) })));
     } catch {
       // gone while we looked
