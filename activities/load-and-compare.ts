@@ -20,6 +20,7 @@ import type { FetchedArchive, LoadReport } from './reports.ts';
 import { lostAgain } from './lost-server.ts';
 import { readIfThere, type Spool } from './spool.ts';
 import type { Step } from './step.ts';
+import { told } from './told.ts';
 
 /**
  * The whole way from an unpacked archive to a database that has been compared: roles, a new and closed database,
@@ -97,7 +98,7 @@ export async function loadAndCompare(
       compared: comparison.compared
         ? 'compared with the manifest: equal'
         : 'counted; there is no manifest to compare with',
-      warnings: [...roles.leftOut.map(describeLeftOut), ...warnings],
+      warnings: told([...roles.leftOut.map(describeLeftOut), ...warnings]),
       tookMs: endedAt - startedAt,
       phases: phases.map((entered, index) => ({
         phase: entered.phase,

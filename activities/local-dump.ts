@@ -8,6 +8,7 @@ import { VERSION } from '../version.ts';
 import type { ArchiveReport, DumpReport } from './reports.ts';
 import type { BackupPlan } from './plans.ts';
 import { readIfThere, type Spool } from './spool.ts';
+import { told } from './told.ts';
 
 /** What `dump.json` says: the file that makes an attempt's folder a finished dump, written last. */
 export interface FinishedDump {
@@ -73,9 +74,7 @@ export function toReport(
     rows: content.rows,
     tables: content.tables.length,
     rawBytes: content.rawBytes,
-    warnings: [...privilegedWarning(plan, database.privileged), ...warnings]
-      .slice(0, 10)
-      .map((line) => line.slice(0, 300)),
+    warnings: told([...privilegedWarning(plan, database.privileged), ...warnings], 10),
     tookMs,
   };
 }

@@ -40,6 +40,7 @@ import {
 } from './restore-target.ts';
 import { readIfThere, writeFileWhole, type Spool } from './spool.ts';
 import { asStep } from './step.ts';
+import { told } from './told.ts';
 
 export type RestoreActivities = ReturnType<typeof createRestoreActivities>;
 
@@ -82,19 +83,19 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           liveOid: report.live?.oid ?? null,
           serverVersion: report.server.version,
           newServer,
-          rolesToCreate: report.roles.toCreate,
-          memberships: report.roles.memberships.map(({ role, member }) => `${member} in ${role}`),
-          extensions: report.extensions
-            .filter(({ name }) => name !== 'plpgsql')
-            .map(({ name, version }) => `${name} ${version}`),
-          warnings: [
+          rolesToCreate: told(report.roles.toCreate),
+          memberships: told(report.roles.memberships.map(({ role, member }) => `${member} in ${role}`)),
+          extensions: told(
+            report.extensions.filter(({ name }) => name !== 'plpgsql').map(({ name, version }) => `${name} ${version}`),
+          ),
+          warnings: told([
             ...(warning === null ? [] : [warning]),
             ...doubts,
             ...report.warnings,
             ...report.roles.different.map(
               ({ name, differences }) => `the role ${name} exists and stays as it is: ${differences.join(', ')}`,
             ),
-          ],
+          ]),
         };
       });
     },

@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 
 import { CofreError, messageOf } from '../errors/error.ts';
 import { KILLED_HINT } from '../processes/tool.ts';
+import { cut } from './told.ts';
 
 /** Numbers that people see while a step runs; small, flat and without secrets, because they lie in the history. */
 export interface StepProgress {
@@ -31,6 +32,9 @@ const HEARTBEAT_EVERY_MS = 1_000;
 const TRIES_OF_UNKNOWN_FAILURES = 5;
 /** By then a step has long been down to one process; the memory that it needs is not there. */
 const KILLS_UNTIL_FAILURE = 5;
+/** Of a failure in the history: its message, its hint, and each of its causes. */
+const TEXT_LENGTH = 4_000;
+const CAUSES = 4;
 
 /**
  * Runs one step as a Temporal activity: beats with the measured progress, and gives failures the type, the hint and
@@ -86,9 +90,21 @@ export function toFailure(error: unknown, attempt: number, mayBeKilled: boolean)
       : (known.code === 'unexpected' || known.code === 'tool-failed') && attempt >= TRIES_OF_UNKNOWN_FAILURES;
   return ApplicationFailure.create({
     type: known.code,
-    message: known.message,
+    message: cut(known.message, TEXT_LENGTH),
     nonRetryable: !known.retryable || enough,
-    details: [known.hint === undefined ? {} : { hint: known.hint }],
-    ...(error instanceof Error ? { cause: error } : {}),
+    details: [known.hint === undefined ? {} : { hint: cut(known.hint, TEXT_LENGTH) }],
+    ...(error instanceof Error ? { cause: shortened(error) } : {}),
   });
+}
+
+/**
+ * The same error with its causes, short enough for the history: a server may say megabytes, and a failure that is too
+ * large for Temporal would be lost with its code.
+ */
+function shortened(error: Error, causes = CAUSES): Error {
+  const { name, message, stack, cause } = error;
+  const deeper = cause instanceof Error && causes > 0 ? { cause: shortened(cause, causes - 1) } : undefined;
+  const short = Object.assign(new Error(cut(message, TEXT_LENGTH), deeper), { name });
+  short.stack = cut(stack ?? '', TEXT_LENGTH);
+  return short;
 }

@@ -4,9 +4,7 @@ import type { RestorePlan } from './plans.ts';
 import { asStep } from './step.ts';
 import { tidyServer } from './tidy-server.ts';
 import { tidySpool, type Tidied } from './tidy-spool.ts';
-
-/** What lies in the history must not grow with what lies on a host. */
-const LINES_TOLD = 20;
+import { told } from './told.ts';
 
 export type TidyActivities = ReturnType<typeof createTidyActivities>;
 
@@ -25,8 +23,8 @@ export function createTidyActivities({ spool, catalog }: Pick<HostDependencies, 
           all.push(await tidyServer(server, catalog).catch(failed));
         }
         return {
-          removed: all.flatMap(({ removed }) => removed).slice(0, LINES_TOLD),
-          kept: all.flatMap(({ kept }) => kept).slice(0, LINES_TOLD),
+          removed: told(all.flatMap(({ removed }) => removed)),
+          kept: told(all.flatMap(({ kept }) => kept)),
         };
       });
     },
