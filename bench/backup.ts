@@ -40,6 +40,7 @@ async function compare(bench: Bench, name: string, what: string, database: strin
     const cofre: Contestant = {
       name: 'Cofre',
       run: async () => ({ bytes: (await site.backup()).sizeBytes }),
+      tell: () => site.steps(),
       cpu: site.cpu,
     };
     // First, and not measured: a worker's first run compiles.

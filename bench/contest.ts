@@ -6,7 +6,9 @@ export interface Contestant {
   /** Not measured. */
   readonly prepare?: () => Promise<void>;
   /** What is measured. Gives what else there is to tell, such as the bytes of the result. */
-  readonly run: () => Promise<Readonly<Record<string, number>> | undefined>;
+  readonly run: () => Promise<Measured | undefined>;
+  /** Not measured: what there is to tell of the run that has just ended, and takes time to find out. */
+  readonly tell?: () => Promise<Measured>;
   /** Reads CPU time so far, in milliseconds; together they are all that the work cost. */
   readonly cpu: { readonly client: () => number; readonly server: () => number; readonly temporal?: () => number };
 }
@@ -48,7 +50,7 @@ export async function hold(contest: Contest, rounds: number): Promise<Result> {
 /** A session's server process is counted when it has ended, a moment after the session. */
 const SETTLE_MS = 200;
 
-async function measure({ run, cpu }: Contestant): Promise<Measured> {
+async function measure({ run, tell, cpu }: Contestant): Promise<Measured> {
   const read = (): Record<string, number> => ({
     clientMs: cpu.client(),
     serverMs: cpu.server(),
@@ -61,5 +63,5 @@ async function measure({ run, cpu }: Contestant): Promise<Measured> {
   await sleep(SETTLE_MS);
   const used = Object.entries(read()).map(([name, ms]) => [name, ms - (before[name] ?? 0)] as const);
   const cpuMs = used.reduce((sum, [, ms]) => sum + ms, 0);
-  return { wallMs, cpuMs, ...Object.fromEntries(used), ...told };
+  return { wallMs, cpuMs, ...Object.fromEntries(used), ...told, ...(await tell?.()) };
 }

@@ -11,9 +11,16 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** A table: a row for each way, medians with their ranges, and ratios to the first row. */
+/** What every way may have; what else is told are the steps of one. */
+const COLUMNS = [
+  ...['wallMs', 'cpuMs', 'clientMs', 'serverMs', 'temporalMs'],
+  ...['bytes', 'workerBytes', 'toolsBytes', 'diskBytes'],
+];
+
+/** A table: a row for each way, medians with their ranges, and ratios to the first row; then what each step took. */
 export function toMarkdown({ what, ways }: Result): string {
-  const columns = [...new Set(ways.flatMap(({ rounds }) => rounds.flatMap((round) => Object.keys(round))))];
+  const found = new Set(ways.flatMap(({ rounds }) => rounds.flatMap((round) => Object.keys(round))));
+  const columns = COLUMNS.filter((column) => found.has(column));
   const header = columns.flatMap((column) => [headOf(column), ...(COMPARED.includes(column) ? ['×'] : [])]);
   const rows = ways.map(({ name, rounds }) => [
     name,
@@ -29,7 +36,15 @@ export function toMarkdown({ what, ways }: Result): string {
     '',
     ...[['', ...header], ['', ...header].map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`),
     '',
+    ...ways.flatMap(({ name, rounds }) => stepsOf(name, rounds)),
   ].join('\n');
+}
+
+function stepsOf(name: string, rounds: readonly Measured[]): string[] {
+  const steps = [...new Set(rounds.flatMap((round) => Object.keys(round)))].filter((key) => !COLUMNS.includes(key));
+  if (steps.length === 0) return [];
+  const told = steps.map((step) => `${step.replace(/Ms$/, '')} ${inWords(step, valuesOf(rounds, step))}`);
+  return [`Steps of ${name}, in seconds: ${told.join('; ')}.`, ''];
 }
 
 function valuesOf(rounds: readonly Measured[], column: string): number[] {

@@ -10,7 +10,7 @@ import { Site } from './site.ts';
 const SOURCE = 'bench_1gb';
 const RESTORED = 'bench_restored';
 const BY_HAND = 'bench_by_hand';
-const LOAD = ['schema', 'data', 'indexes'];
+const LOAD = ['load: schema', 'load: data', 'load: indexes'];
 
 /** A restore, and its load alone, against `gunzip | pg_restore` into an empty database. */
 export async function restore(bench: Bench): Promise<Result[]> {
@@ -63,8 +63,9 @@ function withCofre(bench: Bench, site: Site, backupId: string): Contestant {
     },
     run: async () => {
       const { phases } = await site.restore(backupId);
-      return Object.fromEntries(phases.map(({ phase, tookMs }) => [`${phase}Ms`, tookMs]));
+      return Object.fromEntries(phases.map(({ phase, tookMs }) => [`load: ${phase}Ms`, tookMs]));
     },
+    tell: () => site.steps(),
     cpu: site.cpu,
   };
 }

@@ -13,6 +13,7 @@ import type { Contestant } from './contest.ts';
 export class Site {
   readonly #installation: Installation;
   readonly #client: Client;
+  #lastRun = '';
   readonly workerPid: number;
   readonly cpu: Contestant['cpu'];
 
@@ -47,16 +48,39 @@ export class Site {
     return await this.#run('restoreDatabase', { backup: backupId, to: 'site' });
   }
 
+  /** How long each step of the last run took, from when its worker began with it: by its name, in milliseconds. */
+  async steps(): Promise<Record<string, number>> {
+    const { events } = await this.#client.workflow.getHandle(this.#lastRun).fetchHistory();
+    const took: Record<string, number> = {};
+    for (const event of events ?? []) {
+      const ended = event.activityTaskCompletedEventAttributes;
+      if (ended == null) continue;
+      const find = (id: unknown): typeof event | undefined =>
+        events?.find(({ eventId }) => String(eventId) === String(id));
+      const name = find(ended.scheduledEventId)?.activityTaskScheduledEventAttributes?.activityType?.name ?? '';
+      const ms = millisecondsOf(event) - millisecondsOf(find(ended.startedEventId));
+      took[`${name}Ms`] = (took[`${name}Ms`] ?? 0) + ms;
+    }
+    return took;
+  }
+
   async close(): Promise<void> {
     await this.#client.connection.close();
     await this.#installation.remove();
   }
 
   async #run<T>(workflow: string, input: object): Promise<T> {
+    this.#lastRun = `${workflow}/site/${randomUUID()}`;
     return await this.#client.workflow.execute<(input: object) => Promise<T>>(workflow, {
       taskQueue: CONTROL_QUEUE,
-      workflowId: `${workflow}/site/${randomUUID()}`,
+      workflowId: this.#lastRun,
       args: [input],
     });
   }
+}
+
+function millisecondsOf(
+  event: { eventTime?: { seconds?: unknown; nanos?: number | null } | null } | undefined,
+): number {
+  return Number(event?.eventTime?.seconds ?? 0) * 1000 + (event?.eventTime?.nanos ?? 0) / 1e6;
 }

@@ -35,7 +35,7 @@ export async function tiny(bench: Bench): Promise<Result[]> {
       what: 'A tiny database, from start to result',
       contestants: [
         { name: 'bare tools, one after the other', run: bareTools, cpu: bench.shellCpu() },
-        { name: 'backupDatabase', run: backup, cpu: site.cpu },
+        { name: 'backupDatabase', run: backup, tell: () => site.steps(), cpu: site.cpu },
       ],
     };
     await backup();

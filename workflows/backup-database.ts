@@ -75,13 +75,12 @@ async function makeBackup(plan: BackupPlan, progress: BackupProgress): Promise<B
 }
 
 async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): Promise<BackupResult> {
-  const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
 
   // Only the dump needs the environment for itself; its files can be packed and sent while others work on the data.
   const { host, dumped } = await waitingForRoom(
     waitFor(`a host with room for the dump of ${id}`, progress),
-    () => alone(id, endsAt, () => dumpOnce(plan, progress)),
+    () => dumpAlone(plan, progress),
     HOST_OR_ROOM,
   );
   progress.dumped = dumped;
@@ -193,8 +192,27 @@ function soon(): Date {
   return new Date(Date.now() + 10 * 60_000);
 }
 
-async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
+async function dumpAlone(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
   const endsAt = new Date(plan.endsAt);
+  const { id } = plan.environment;
+  // Meanwhile the lock is asked for. What was found holds unless that took a while: then it is looked at again.
+  const looking = preflight(plan, progress);
+  looking.catch(() => undefined);
+  return await alone(id, endsAt, async (hadToWait) => {
+    const { host, estimatedRawBytes } = await (hadToWait ? preflight(plan, progress) : looking);
+    show(progress, 'dump');
+    const dumped = await onHost(host, () =>
+      heavy(host, endsAt, `dump ${id} on ${host}`).dump({ plan, estimatedRawBytes }),
+    );
+    progress.attempts.add(dumped.attempt);
+    return { host, dumped };
+  });
+}
+
+async function preflight(
+  plan: BackupPlan,
+  progress: BackupProgress,
+): Promise<{ host: string; estimatedRawBytes: number }> {
   const { id } = plan.environment;
   show(progress, 'preflight');
   // Where a copy is proven another dump would be refused: only the host that has this one can make the other copies.
@@ -206,12 +224,7 @@ async function dumpOnce(plan: BackupPlan, progress: BackupProgress): Promise<{ h
   progress.host = host;
   progress.estimatedBytes = checked.estimatedRawBytes;
   upsertSearchAttributes([{ key: searchAttributes.host, value: host }]);
-  show(progress, 'dump');
-  const dumped = await onHost(host, () =>
-    heavy(host, endsAt, `dump ${id} on ${host}`).dump({ plan, estimatedRawBytes: checked.estimatedRawBytes }),
-  );
-  progress.attempts.add(dumped.attempt);
-  return { host, dumped };
+  return { host, ...checked };
 }
 
 /** Closes a run that failed or was cancelled: what it leaves behind, and what the catalog and the page say of it. */

@@ -48,42 +48,46 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 60_000;
 
 /**
- * Does `work` while nothing else works on the environment's data. Waits for its turn, visibly, until `endsAt`.
+ * Does `work` while nothing else works on the environment's data. Waits for its turn, visibly, until `endsAt`;
+ * `work` is told whether it had to, because what was found out before may be old by then.
  * @throws ApplicationFailure `busy` when the turn did not come by then.
  */
-export async function alone<T>(environment: string, endsAt: Date, work: () => Promise<T>): Promise<T> {
-  const lock = await acquire(environment, endsAt);
+export async function alone<T>(
+  environment: string,
+  endsAt: Date,
+  work: (hadToWait: boolean) => Promise<T>,
+): Promise<T> {
+  const { lock, hadToWait } = await acquire(environment, endsAt);
   const scope = new CancellationScope();
   let done = false;
   let endedFromOutside = false;
-  const ended = lock
-    .result()
-    .catch(() => undefined)
-    .then(() => {
-      if (done) return;
-      endedFromOutside = true;
-      scope.cancel();
-    });
+  const onEnd = (): void => {
+    if (done) return;
+    endedFromOutside = true;
+    scope.cancel();
+  };
+  lock.result().then(onEnd, onEnd);
   try {
-    return await scope.run(work);
+    return await scope.run(() => work(hadToWait));
   } catch (error) {
     if (!endedFromOutside) throw error;
     throw ApplicationFailure.nonRetryable(`op/${environment}, the lock of this run, was ended from outside`, 'busy');
   } finally {
     done = true;
-    // Not in the cancelled scope: the lock goes only after the cancelled step has ended and cleaned up.
-    await CancellationScope.nonCancellable(async () => {
-      if (!endedFromOutside) await lock.signal(release);
-      await ended;
-    });
+    // Not in the cancelled scope: the lock goes only after the cancelled step has ended and cleaned up. Nothing waits for
+    // its end, which takes as long as a step: if it cannot be told, it ends with this run.
+    if (!endedFromOutside) CancellationScope.nonCancellable(() => lock.signal(release)).catch(() => undefined);
   }
 }
 
-async function acquire(environment: string, endsAt: Date): Promise<ChildWorkflowHandle<typeof holdEnvironment>> {
+async function acquire(
+  environment: string,
+  endsAt: Date,
+): Promise<{ lock: ChildWorkflowHandle<typeof holdEnvironment>; hadToWait: boolean }> {
   const workflowId = `op/${environment}`;
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     try {
-      return await CancellationScope.nonCancellable(() =>
+      const lock = await CancellationScope.nonCancellable(() =>
         startChild(holdEnvironment, {
           workflowId,
           args: [{ environment, holder: workflowInfo().workflowId }],
@@ -91,6 +95,7 @@ async function acquire(environment: string, endsAt: Date): Promise<ChildWorkflow
           staticSummary: `holds ${environment}`,
         }),
       );
+      return { lock, hadToWait: waitMs > FIRST_WAIT_MS };
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
