@@ -56,6 +56,12 @@ export class Bench {
     this.#made.add(name);
   }
 
+  /** Drops what restores have replaced, and kept for a while. */
+  async dropReplaced(database: string): Promise<void> {
+    const old = await this.sql(`select datname from pg_database where datname ~ '^${database}__old_'`);
+    for (const { datname } of old) await this.sql(`drop database "${String(datname)}"`);
+  }
+
   /** For psql and pg_dump without arguments. */
   environment(database: string): NodeJS.ProcessEnv {
     const { host, port, user, password } = testServers().postgres;

@@ -56,9 +56,7 @@ function withCofre(bench: Bench, site: Site, backupId: string): Contestant {
   return {
     name: 'Cofre',
     prepare: async () => {
-      // What the round before has replaced.
-      const old = await bench.sql(`select datname from pg_database where datname ~ '^${RESTORED}__old_'`);
-      for (const { datname } of old) await bench.sql(`drop database "${String(datname)}"`);
+      await bench.dropReplaced(RESTORED);
       await bench.sql('checkpoint');
     },
     run: async () => {

@@ -17,7 +17,12 @@ export class Site {
   readonly workerPid: number;
   readonly cpu: Contestant['cpu'];
 
-  private constructor(bench: Bench, installation: Installation, client: Client, workerPid: number) {
+  readonly #bench: Bench;
+  readonly #database: string;
+
+  private constructor(bench: Bench, database: string, installation: Installation, client: Client, workerPid: number) {
+    this.#bench = bench;
+    this.#database = database;
     this.#installation = installation;
     this.#client = client;
     this.workerPid = workerPid;
@@ -32,7 +37,7 @@ export class Site {
     // Who owns what it has; a restore gives everything to this role.
     await bench.sql(`create role "${installation.owner('site')}" login`);
     const worker = await installation.startWorker();
-    return new Site(bench, installation, await installation.client(), worker.pid ?? 0);
+    return new Site(bench, database, installation, await installation.client(), worker.pid ?? 0);
   }
 
   get spool(): string {
@@ -66,6 +71,11 @@ export class Site {
 
   async close(): Promise<void> {
     await this.#client.connection.close();
+    // A restore has given everything to the installation's owner, who goes with it.
+    const owner = this.#installation.owner('site');
+    await this.#bench.dropReplaced(this.#database);
+    await this.#bench.sql(`alter database ${this.#database} owner to current_user`);
+    await this.#bench.sql(`reassign owned by "${owner}" to current_user; drop owned by "${owner}"`, this.#database);
     await this.#installation.remove();
   }
 

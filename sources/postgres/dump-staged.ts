@@ -4,22 +4,25 @@ import { join } from 'node:path';
 import { CofreError } from '../../errors/error.ts';
 import { captureTool, startTool } from '../../processes/tool.ts';
 import { RAW_FOLDER } from './archive-files.ts';
-import type { DumpedData, RunningDump, RunPgDump } from './dump.ts';
+import type { DumpedData, DumpWay, RunningDump, RunPgDump } from './dump.ts';
 import { digestFiles } from './digest-files.ts';
 import { digestOfList, type ListedFile, type RawContent } from './raw-digest.ts';
 import { inMemberOrder, parseRawFile, type RawFile } from './raw-files.ts';
 import { parseTableData } from './table-data.ts';
 
-/** Dumps into `raw/`, a file for each table. */
-export async function dumpStaged(request: RunningDump, run: RunPgDump): Promise<string[]> {
+/** Dumps into `raw/`, a file for each table, and then reads each file once. */
+export function stagedDump(request: RunningDump): DumpWay {
+  return { write: (run) => dumpStaged(request, run), read: () => readStagedDump(request) };
+}
+
+async function dumpStaged(request: RunningDump, run: RunPgDump): Promise<string[]> {
   const raw = join(request.directory, RAW_FOLDER);
   // No sync: the hashes are taken next, so whatever a power cut may do to these files is found when the archive is read.
   const args = ['--format=directory', `--jobs=${request.jobs}`, '--no-sync', `--file=${raw}`];
   return run(args, (pgDump) => [startTool(pgDump, {}, request)]);
 }
 
-/** Reads each file of the dump once. */
-export async function readStagedDump(request: RunningDump): Promise<DumpedData> {
+async function readStagedDump(request: RunningDump): Promise<DumpedData> {
   const raw = join(request.directory, RAW_FOLDER);
   const pgRestore = { name: 'pg_restore', path: request.clients.pgRestore, args: ['--list', raw] };
   const listed = parseTableData(await captureTool(pgRestore, request));

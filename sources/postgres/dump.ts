@@ -13,8 +13,8 @@ import { withToolEnvironment } from './tool-environment.ts';
 import { toContentError } from './decompression.ts';
 import { toDumpError } from './dump-failure.ts';
 import { readDumpFacts, type DumpFacts } from './dump-facts.ts';
-import { dumpStaged, readStagedDump } from './dump-staged.ts';
-import { dumpStreamed, readStreamedDump } from './dump-streamed.ts';
+import { stagedDump } from './dump-staged.ts';
+import { streamedDump } from './dump-streamed.ts';
 import { readServerFacts } from './facts.ts';
 import { runTogether } from './run-together.ts';
 import { withSnapshot } from './snapshot.ts';
@@ -67,6 +67,14 @@ export interface DumpedData {
 /** Runs pg_dump with the arguments of a pipeline; `start` starts it and what follows it. Gives what they said. */
 export type RunPgDump = (args: readonly string[], start: (pgDump: Tool) => readonly RunningTool[]) => Promise<string[]>;
 
+/** How one pipeline dumps. */
+export interface DumpWay {
+  /** The part that needs the server. Gives warnings. */
+  write(run: RunPgDump): Promise<string[]>;
+  /** What the finished dump turns out to hold; afterwards it has its name. */
+  read(): Promise<DumpedData>;
+}
+
 const LOCK_WAIT_MS = 60_000;
 const WARNINGS_KEPT = 50;
 
@@ -79,25 +87,27 @@ const WARNINGS_KEPT = 50;
  */
 export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
   await rm(join(request.directory, RAW_FOLDER), { recursive: true, force: true });
-  const staged = request.pipeline === 'staged';
+  // Ends whatever is still under way after a failure.
+  const stop = new AbortController();
   try {
     // The transaction ends with pg_dump: while it is open the server cannot clean up, and the rest needs no server.
-    const { running, facts, ...result } = await withSnapshot(
+    const { way, version, facts, ...result } = await withSnapshot(
       request.target,
       lockWaitMs(request),
-      async (snapshotId, client) => await dumpSnapshot(request, snapshotId, client),
+      async (snapshotId, client) => await dumpSnapshot(request, stop, snapshotId, client),
     );
-    const data = await (staged ? readStagedDump(running) : readStreamedDump(running)).catch((error: unknown) => {
+    const data = await way.read().catch((error: unknown) => {
       throw toContentError(error, 'pg_dump ended well, but what it wrote');
     });
     return {
       ...result,
       database: facts.database,
       content: toContent(data, facts),
-      tools: { pg_dump: running.clients.version, zstd: await toolVersion('zstd') },
-      file: staged ? null : STREAMED_FILE,
+      tools: { pg_dump: version, zstd: await toolVersion('zstd') },
+      file: request.pipeline === 'staged' ? null : STREAMED_FILE,
     };
   } catch (error) {
+    stop.abort();
     request.signal?.throwIfAborted();
     throw toDumpError(error, request.target);
   }
@@ -106,10 +116,15 @@ export async function dumpDatabase(request: DumpRequest): Promise<DumpResult> {
 /** The part that needs the server: pg_dump and, meanwhile, what the catalog of the same snapshot says. */
 async function dumpSnapshot(
   request: DumpRequest,
+  stop: AbortController,
   snapshotId: string,
   client: pg.Client,
 ): Promise<
-  Pick<DumpResult, 'snapshotAt' | 'server' | 'warnings'> & { readonly running: RunningDump; readonly facts: DumpFacts }
+  Pick<DumpResult, 'snapshotAt' | 'server' | 'warnings'> & {
+    readonly way: DumpWay;
+    readonly version: string;
+    readonly facts: DumpFacts;
+  }
 > {
   const { rows } = await client.query<{ at: Date; encoding: string }>(`
     select transaction_timestamp() as at, pg_encoding_to_char(encoding) as encoding
@@ -117,12 +132,12 @@ async function dumpSnapshot(
   const { at, encoding } = rows[0] ?? { at: new Date(), encoding: 'UTF8' };
   const server = await readServerFacts(client);
   const lagMs = server.inRecovery ? await standbyLag(client, request.target, request.maxLagMs) : undefined;
-  const stop = new AbortController();
   const running: RunningDump = {
     ...request,
     clients: await request.clientsFor(server),
     signal: request.signal === undefined ? stop.signal : AbortSignal.any([request.signal, stop.signal]),
   };
+  const way = request.pipeline === 'staged' ? stagedDump(running) : streamedDump(running);
   const run = pgDumpRunner(running, snapshotId, encoding);
   let facts: DumpFacts | undefined;
   let said: readonly string[] = [];
@@ -130,11 +145,11 @@ async function dumpSnapshot(
     facts = await readDumpFacts(client);
   };
   const dumping = async (): Promise<void> => {
-    said = await (request.pipeline === 'staged' ? dumpStaged(running, run) : dumpStreamed(running, run));
+    said = await way.write(run);
   };
   await runTogether([reading(), dumping()], () => stop.abort());
   if (facts === undefined) throw new Error('the facts were not read, and nothing failed');
-  const { warning } = running.clients;
+  const { version, warning } = running.clients;
   return {
     // A standby's data are of that time on its primary.
     snapshotAt: new Date(at.getTime() - (lagMs ?? 0)).toISOString(),
@@ -145,7 +160,7 @@ async function dumpSnapshot(
       ...facts.warnings,
       ...said,
     ],
-    ...{ running, facts },
+    ...{ way, version, facts },
   };
 }
 
