@@ -137,26 +137,24 @@ async function tryLocale(client: pg.Client, facts: DatabaseFacts): Promise<void>
     'SELECT FROM pg_database WHERE datcollate = $1 AND datctype = $2 AND pg_encoding_to_char(encoding) = $3',
     [facts.collate, facts.ctype, facts.encoding],
   );
-  const libc = `provider = libc, lc_collate = ${escapeLiteral(facts.collate)}, lc_ctype = ${escapeLiteral(facts.ctype)}`;
+  const { collate, ctype, localeProvider, icuLocale } = facts;
+  const libc = `provider = libc, lc_collate = ${escapeLiteral(collate)}, lc_ctype = ${escapeLiteral(ctype)}`;
+  const icu = `provider = icu, locale = ${escapeLiteral(icuLocale ?? '')}`;
   const tried = [
-    ...(same.rows.length > 0 ? [] : [libc]),
-    ...(facts.localeProvider === 'icu' ? [`provider = icu, locale = ${escapeLiteral(facts.icuLocale ?? '')}`] : []),
+    ...(same.rows.length > 0 ? [] : [{ locale: libc, named: `libc, ${collate}` }]),
+    ...(localeProvider === 'icu' ? [{ locale: icu, named: `icu, ${icuLocale ?? ''}` }] : []),
   ];
-  for (const locale of tried) {
+  for (const { locale, named } of tried) {
     await client.query('BEGIN');
     try {
       await client.query(`CREATE COLLATION pg_temp.cofre_trial (${locale})`);
     } catch (cause) {
       // A locale of another encoding than this session's is refused too, but only after it was found.
       if (/encoding/.test(messageOf(cause))) continue;
-      throw new CofreError(
-        'refused',
-        `the server has not the locale of the backup (${facts.localeProvider}, ${facts.collate}): ${messageOf(cause)}`,
-        {
-          cause,
-          hint: 'install the locale on the server (Debian: the packages locales or locales-all, then restart PostgreSQL)',
-        },
-      );
+      throw new CofreError('refused', `the server has not the locale of the backup (${named}): ${messageOf(cause)}`, {
+        cause,
+        hint: 'install the locale on the server (Debian: the packages locales or locales-all, then restart PostgreSQL)',
+      });
     } finally {
       await client.query('ROLLBACK');
     }

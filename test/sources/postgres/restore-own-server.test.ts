@@ -177,6 +177,16 @@ describe('a restore to a server of its own', () => {
     );
     assert.deepEqual(await leftOf(lacking), []);
 
+    const strict = await startVersion(16, { icu_validation_level: 'error' });
+    t.after(() => strict.stop());
+    const ofIcu = { ...facts, collate: 'C', ctype: 'C', localeProvider: 'icu', icuLocale: 'zz-ZZ' } as const;
+    await assert.rejects(
+      checkTarget(target(strict.superuser, 'erp'), { facts: ofIcu, serverVersionNumber: null, extensions: [] }),
+      (error: CofreError) =>
+        error.code === 'refused' && /not the locale of the backup \(icu, zz-ZZ\): .*unknown/.test(error.message),
+    );
+    assert.deepEqual(await leftOf(strict.superuser), []);
+
     const shape = `TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'pt-BR' LOCALE 'C.UTF-8'`;
     await sql('postgres', `CREATE DATABASE sabor ${shape}`, source);
     await sql(
