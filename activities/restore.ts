@@ -209,8 +209,9 @@ export function createRestoreActivities(dependencies: HostDependencies) {
     /** Removes what only the restore needed; with `discard`, also the database that it had begun. */
     async cleanRestore({ plan, discard }: { plan: RestorePlan; discard: boolean }): Promise<void> {
       await asStep(async () => {
-        if (discard) await discardLoad(await targetOf(plan), { id: shortId(plan) });
+        // The files first: they go whatever the server says of the rest.
         await spool.remove(plan.environment.id, plan.restoreId);
+        if (discard) await discardLoad(await targetOf(plan), { id: shortId(plan) });
       });
     },
 

@@ -76,6 +76,26 @@ describe('a restore that is cancelled', () => {
     await assertUndone(run, oid);
   });
 
+  it('case 95: what it cannot remove is told on its page, and the live database is as it was', async () => {
+    const oid = await held.liveOid();
+    const letGo = await held.holdLoad();
+    const run = await held.start(backup);
+    await held.untilLoading();
+    // Somebody took the half-made database for their own: it is not the restore's to drop any more.
+    const [taken = ''] = await held.loading();
+    await held.sql(`COMMENT ON DATABASE "${taken}" IS 'mine'; ALTER DATABASE "${taken}" OWNER TO CURRENT_USER`);
+    await run.cancel();
+    await assert.rejects(run.result());
+    await letGo();
+    const page = await run.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    assert.match(page.currentDetails, /The live database is as it was\. Not everything could be removed: /);
+    assert.ok(page.currentDetails.includes('that this restore did not make'), page.currentDetails);
+    await held.sql(`COMMENT ON DATABASE "${taken}" IS NULL`);
+    await held.sql(`DROP DATABASE "${taken}" WITH (FORCE)`);
+    await held.sql(`DROP ROLE cofre_restore_${taken.slice(-8)}`);
+    await assertUndone(run, oid);
+  });
+
   it('case 95: while the swap waits, visibly, for a prepared transaction: the live database is as it was, and nothing is left', async () => {
     const oid = await held.liveOid();
     const letGo = await held.holdSwap();
