@@ -39,9 +39,9 @@ export class Bench {
   }
 
   /** Makes a database of what psql is given, unless it is there already; then all is written and counted. */
-  async database(name: string, script: Iterable<string>): Promise<void> {
+  async database(name: string, script: Iterable<string>, template = 'template0'): Promise<void> {
     if (this.#made.has(name)) return;
-    await this.sql(`create database ${name} template template0`);
+    await this.sql(`create database ${name} template ${template}`);
     const psql = spawn('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1'], {
       env: this.environment(name),
       stdio: ['pipe', 'ignore', 'inherit'],

@@ -134,6 +134,13 @@ export function* databaseScript(rawBytes: number): Generator<string> {
   for (const [index, table] of tables.entries()) yield* tableScript(table, index + 1, (rawBytes * table.share) / 100);
 }
 
+/** Makes a database of `databaseScript` several times as large, by copies of its large tables. */
+export function* copiesOfLargeTables(times: number): Generator<string> {
+  for (let copy = 2; copy <= times; copy += 1) {
+    for (const { name } of LARGE_TABLES) yield `create table ${name}_${copy} as table ${name};\n`;
+  }
+}
+
 function* tableScript(table: Table, seed: number, bytes: number): Generator<string> {
   yield `create table ${table.name} (${table.columns});\ncopy ${table.name} from stdin;\n`;
   yield* rows(table, bytes, new Random(seed));
