@@ -13,7 +13,8 @@ const GIVE_UP_AFTER_MS = 30_000;
 
 /**
  * Drops a database, with the sessions in it, only if it is still the one that was meant: by name and by OID.
- * One that is gone is success. @throws CofreError `refused` when the name belongs to another database now.
+ * One that is gone is success. @throws CofreError `refused` when the name belongs to another database now, or while it has
+ * subscriptions.
  */
 export async function dropDatabase(request: { admin: PostgresTarget; name: string; oid: number }): Promise<void> {
   await withClient(request.admin, async (client) => {
@@ -30,7 +31,21 @@ export async function dropDatabase(request: { admin: PostgresTarget; name: strin
         `the database ${request.name} is another one than was recorded: it is not dropped`,
       );
     }
+    await requireNoSubscription(client, request);
     await forceDrop(client, request.name, request.oid);
+  });
+}
+
+/** A replaced database may have them; what they are at the publisher is not ours to remove. */
+async function requireNoSubscription(client: pg.Client, { name, oid }: { name: string; oid: number }): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT quote_ident(subname) AS name FROM pg_subscription WHERE subdbid = $1',
+    [oid],
+  );
+  if (rows.length === 0) return;
+  const names = rows.map((row) => row.name).join(', ');
+  throw new CofreError('refused', `the database ${name} cannot be dropped while it has subscriptions: ${names}`, {
+    hint: `open it (ALTER DATABASE ${escapeIdentifier(name)} ALLOW_CONNECTIONS true) and remove them there: ALTER SUBSCRIPTION … DISABLE, ALTER SUBSCRIPTION … SET (slot_name = NONE), DROP SUBSCRIPTION …; then drop it by hand`,
   });
 }
 

@@ -6,6 +6,7 @@ import pg from 'pg';
 import type { CofreError } from '../../../errors/error.ts';
 import { checkTarget } from '../../../sources/postgres/check-target.ts';
 import { compareWithManifest } from '../../../sources/postgres/compare.ts';
+import { dropDatabase } from '../../../sources/postgres/drop-database.ts';
 import type { RestoreTarget } from '../../../sources/postgres/restore-target.ts';
 import { admin, backUp, Bench, restore, roleList, sql, type Backup } from './restore-fixture.ts';
 
@@ -70,7 +71,12 @@ describe('what a restore lets a source do', () => {
        CREATE OR REPLACE FUNCTION public.f(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;`,
     );
     const backup = await backUp(name, 'streamed', bench.folder);
-    await sql(name, 'ALTER SUBSCRIPTION "a ""b" SET (slot_name = NONE); DROP SUBSCRIPTION "a ""b"');
+    await assert.rejects(
+      dropDatabase({ admin, name, oid: backup.facts.oid }),
+      (error: CofreError) => error.code === 'refused' && error.message.endsWith('subscriptions: "a ""b"'),
+    );
+    await sql(name, 'ALTER SUBSCRIPTION "a ""b" SET (slot_name = NONE)');
+    await sql(name, 'DROP SUBSCRIPTION "a ""b"');
     await assert.rejects(
       restore(backup, { ...target, trusted: true }, bench.folder, { id: bench.id }),
       (error: CofreError) => error.code === 'restore-failed',
