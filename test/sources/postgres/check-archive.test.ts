@@ -1,45 +1,23 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { before, after, test, type TestContext } from 'node:test';
 
 import type { Pipeline } from '../../../catalog/manifest.ts';
 import { CofreError } from '../../../errors/error.ts';
-import { checkArchive } from '../../../sources/postgres/check-archive.ts';
-import type { Clients } from '../../../sources/postgres/clients.ts';
-import { compressDump } from '../../../sources/postgres/compress.ts';
 import type { DumpResult } from '../../../sources/postgres/dump.ts';
-import { dump, makeDatabase, makeFolder, testClients } from './nasty-database.ts';
-
-interface Sample {
-  readonly bytes: Buffer;
-  readonly dumped: DumpResult;
-  readonly path: string;
-  readonly sha256: string;
-}
+import { check as checkSample, inPieces, makeSample, membersOf, type Sample } from './archive-sample.ts';
+import { makeDatabase } from './nasty-database.ts';
 
 const samples = new Map<Pipeline, Sample>();
 const cleanup: (() => unknown)[] = [];
-let clients: Clients;
 
 before(async () => {
   const context = { after: (hook: () => unknown) => cleanup.push(hook) } as unknown as TestContext;
-  clients = await testClients();
   const source = await makeDatabase(context);
-  for (const pipeline of ['staged', 'streamed'] as const) {
-    const directory = await makeFolder(context);
-    const dumped = await dump(directory, { target: source.target, pipeline });
-    const { path, sha256 } = await compressDump({
-      directory,
-      jobs: 2,
-      scratch: join(directory, 'scratch'),
-      stallMs: 30_000,
-    });
-    samples.set(pipeline, { bytes: await readFile(path), dumped, path, sha256 });
-  }
+  for (const pipeline of ['staged', 'streamed'] as const)
+    samples.set(pipeline, await makeSample(context, source, pipeline));
 });
 after(async () => {
   for (const hook of cleanup) await hook();
@@ -56,27 +34,7 @@ function check(
   stream: Readable,
   options: { signal?: AbortSignal; content?: DumpResult['content'] } = {},
 ) {
-  const { content } = sampleOf(pipeline).dumped;
-  return checkArchive({ stream, pipeline, content, clients, ...options });
-}
-
-/** In pieces of an odd size, as a network gives them. */
-function inPieces(bytes: Buffer, size = 7_001): Readable {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size));
-  return Readable.from(pieces, { objectMode: false });
-}
-
-/** Offsets of the members' headers in the tar, by name. */
-function membersOf(tar: Buffer): Map<string, { start: number; end: number }> {
-  const members = new Map<string, { start: number; end: number }>();
-  for (let at = 0; tar[at] !== 0;) {
-    const size = Number.parseInt(tar.toString('latin1', at + 124, at + 135), 8);
-    const end = at + 512 + Math.ceil(size / 512) * 512;
-    members.set(tar.toString('latin1', at, tar.indexOf(0, at)), { start: at, end });
-    at = end;
-  }
-  return members;
+  return checkSample(sampleOf(pipeline), stream, options);
 }
 
 for (const pipeline of ['staged', 'streamed'] as const) {
@@ -202,10 +160,8 @@ test('archives of a database without tables, or with small ones only, are good',
   for (const sql of ['', 'create table a (b int); insert into a values (1)']) {
     const source = await makeDatabase(t, sql);
     for (const pipeline of ['staged', 'streamed'] as const) {
-      const directory = await makeFolder(t);
-      const { content } = await dump(directory, { target: source.target, pipeline });
-      const { path, sha256 } = await compressDump({ directory, jobs: 2, scratch: directory, stallMs: 30_000 });
-      assert.equal((await checkArchive({ stream: createReadStream(path), content, pipeline, clients })).sha256, sha256);
+      const sample = await makeSample(t, source, pipeline);
+      assert.equal((await checkSample(sample, createReadStream(sample.path))).sha256, sample.sha256);
     }
   }
 });
