@@ -5,6 +5,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export class FaultProxy {
   readonly #server: Server;
   readonly #pairs = new Set<{ readonly client: Socket; readonly server: Socket }>();
+  #target: { readonly host: string; readonly port: number };
   #refusing = false;
   #stalled = false;
   #cutAfterBytes = Number.POSITIVE_INFINITY;
@@ -12,9 +13,10 @@ export class FaultProxy {
   #passedBytes = 0;
 
   private constructor(target: { host: string; port: number }) {
+    this.#target = target;
     this.#server = createServer((client) => {
       if (this.#refusing) return void client.resetAndDestroy();
-      this.#join(client, connect(target.port, target.host));
+      this.#join(client, connect(this.#target.port, this.#target.host));
     });
   }
 
@@ -38,6 +40,12 @@ export class FaultProxy {
   /** Resets every connection and, until `restore`, every new one. */
   refuse(): void {
     this.#refusing = true;
+    this.cut();
+  }
+
+  /** From now on it leads to another server, as a name after a failover. */
+  redirect(target: { host: string; port: number }): void {
+    this.#target = target;
     this.cut();
   }
 

@@ -26,7 +26,7 @@ test('removes one run and nothing beside it, and once more is fine', async (cont
   assert.deepEqual(await spool.entries('acme'), ['20261121T210000Z-1f3a9c04']);
 });
 
-test('refuses to remove an environment, the spool, or anything outside', async (context) => {
+test('case 55: refuses to remove an environment, the spool, or anything outside', async (context) => {
   const { spool, outside } = await makeSpool(context);
   await spool.create('acme', 'x');
   for (const names of [
@@ -43,7 +43,7 @@ test('refuses to remove an environment, the spool, or anything outside', async (
   assert.deepEqual(await readdir(outside), ['precious']);
 });
 
-test('refuses a symbolic link, wherever it stands on the way', async (context) => {
+test('case 55: refuses a symbolic link, wherever it stands on the way', async (context) => {
   const { spool, outside } = await makeSpool(context);
   await symlink(outside, join(spool.path, 'linked'));
   await spool.create('acme');
