@@ -130,6 +130,32 @@ describe('what cannot be meant is refused when it is loaded', () => {
     });
   }
 
+  /** An environment is backed up whole: a list of its tables would silently miss the table of tomorrow, or one with a typo. */
+  const LISTS = ['tables', 'includeTables', 'excludeTables', 'excludeTableData', 'schemas', 'filter'];
+
+  function expectNoList(list: string): Promise<void[]> {
+    return Promise.all(
+      LISTS.flatMap((field) => [
+        expectUnknown('owner: acme,', `owner: acme, ${field}: ${list},`, `environments.acme-prod.database.${field}`),
+        expectUnknown('to: [volume] }', `to: [volume] }, ${field}: ${list}`, `policies.standard.${field}`),
+      ]),
+    );
+  }
+
+  test('case 11: a list of what to back up is refused: the whole database is', async () => {
+    await expectNoList('[public.orders]');
+  });
+
+  test('case 12: a list of what to leave out is refused', async () => {
+    await expectNoList('{ not: [public.ordesr] }');
+  });
+
+  async function expectUnknown(piece: string, by: string, field: string): Promise<void> {
+    const text = BASE.replace(piece, () => by);
+    assert.notEqual(text, BASE);
+    expectMistake(await linesOf({ 'cofre.yaml': text }), 'cofre.yaml', text, field, /unknown field/);
+  }
+
   function expectMistake(lines: readonly string[], file: string, text: string, field: string, message: RegExp): void {
     const found = lines.map((line) => /^([^:]+):(\d+):(\d+) ([^:]+): (.*)$/.exec(line)?.slice(1) ?? [line]);
     const mine = found.find(([, , , at, said]) => at === field && message.test(said ?? ''));

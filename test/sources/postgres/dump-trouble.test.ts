@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { checkSource } from '../../../sources/postgres/check-source.ts';
 import { compressDump, type CompressRequest } from '../../../sources/postgres/compress.ts';
+import { SmallDisk } from '../../small-disk.ts';
 import { dump, makeDatabase, makeFolder, makeRole, testClients } from './nasty-database.ts';
 import { wrapPgDump } from './wrapped-client.ts';
 
@@ -61,24 +62,40 @@ for (const pipeline of PIPELINES) {
     await assert.rejects(dump(await makeFolder(t), { target, pipeline }), { code: 'server-denied', retryable: false });
   });
 
-  /** There are no lists of what to dump and what to leave out (the configuration refuses them), so a dump is the whole database. */
-  for (const [number, option, lacks] of [
-    [11, '--exclude-table=public.big', /its dump lacks the table public\.big/],
-    [
-      12,
-      '--exclude-table-data=public.b*',
-      /its dump lacks the table public\.(big|bytes), the table public\.(big|bytes)/,
-    ],
-    [11, '--no-blobs', /its dump lacks 4 of 4 large objects/],
-  ] as const) {
-    test(`case ${number}: a ${pipeline} dump that lacks something (${option}) fails and names it`, async (t) => {
-      const source = await makeDatabase(t);
-      const directory = await makeFolder(t);
-      const clients = await wrapPgDump(directory, `exec "$real" "$@" '${option}'`);
-      const whole = { target: source.target, pipeline, clients };
-      await assert.rejects(dump(directory, whole), { code: 'bad-content', message: lacks, retryable: false });
-    });
-  }
+  /** There are no lists of what to dump and what to leave out (the configuration refuses them): a dump is the whole database. */
+  test(`case 11: a ${pipeline} dump that has only some of the tables fails and names what it lacks`, async (t) => {
+    const directory = await makeFolder(t);
+    const { target } = await makeDatabase(t);
+    const dumpWith = async (option: string) =>
+      await dump(directory, { target, pipeline, clients: await wrapPgDump(directory, `exec "$real" "$@" ${option}`) });
+    const onlyBig = {
+      code: 'bad-content',
+      message: /its dump lacks the table [^]*, \d+ more, 4 of 4 large objects$/,
+      retryable: false,
+    };
+    await assert.rejects(dumpWith('--table=public.big'), onlyBig);
+    const noObjects = { code: 'bad-content', message: /its dump lacks 4 of 4 large objects/, retryable: false };
+    await assert.rejects(dumpWith('--no-blobs'), noObjects);
+  });
+
+  test(`case 12: a ${pipeline} dump that leaves out more than anybody meant fails and names it`, async (t) => {
+    const directory = await makeFolder(t);
+    const { target } = await makeDatabase(t);
+    const clients = await wrapPgDump(directory, `exec "$real" "$@" '--exclude-table-data=public.b*'`);
+    const lacks = /its dump lacks the table public\.(big|bytes), the table public\.(big|bytes)$/;
+    await assert.rejects(dump(directory, { target, pipeline, clients }), { code: 'bad-content', message: lacks });
+  });
+
+  test(`case 4: a ${pipeline} dump that fills the disk is told as such, and has no name`, async (t) => {
+    // Random, so that the compressed half of it is more than the disk holds.
+    const rows = 'create table big as select md5(random()::text) as body from generate_series(1, 100000)';
+    const source = await makeDatabase(t, rows);
+    const disk = await SmallDisk.mount('1m');
+    t.after(() => disk.unmount());
+    const full = { code: 'no-space', message: /the spool is full/ };
+    await assert.rejects(dump(disk.path, { target: source.target, pipeline }), full);
+    await assert.rejects(stat(join(disk.path, 'database.dump.zst')), { code: 'ENOENT' });
+  });
 
   for (const [what, script] of [
     ['nothing at all', 'exit 0'],
