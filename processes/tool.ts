@@ -32,6 +32,9 @@ export interface ToolContext {
 
 /** The first and the last part of what a tool wrote to stderr; the middle of a flood is dropped. */
 const STDERR_KEPT_BYTES = 16 * 1024;
+/** Of them, what a failure says: it lies in Temporal's history, again for each try. */
+const SAID_LINES = 5;
+const SAID_LINE_CHARS = 500;
 const KILL_AFTER_MS = 5_000;
 
 export class RunningTool {
@@ -152,7 +155,10 @@ export class ToolFailure extends CofreError {
 
   constructor(tool: string, code: number | null, signal: NodeJS.Signals | null, stderr: string) {
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-    const said = stderr.trim() === '' ? 'it said nothing' : stderr.trim().split('\n').slice(-5).join('\n');
+    const lines = stderr.trim().split('
+').slice(-SAID_LINES).map(shorten).join('
+');
+    const said = lines === '' ? 'it said nothing' : lines;
     // Nobody here asks for SIGKILL first: a tool that is to end is asked politely, and its caller knows why it ended.
     if (signal === 'SIGKILL') super('killed', `${tool} ended ${how}: ${said}`, { hint: KILLED_HINT });
     else super('tool-failed', `${tool} ended ${how}: ${said}`);
@@ -169,6 +175,10 @@ export class ToolFailure extends CofreError {
 /** What to do about a tool or a worker that something killed. */
 export const KILLED_HINT =
   'mostly memory ran out: the kernel log of the host says so (journalctl -k); give it more, or lower `jobs` of the policy or `heavy` of the host';
+
+function shorten(line: string): string {
+  return line.length > SAID_LINE_CHARS ? `${line.slice(0, SAID_LINE_CHARS)} […]` : line;
+}
 
 /** Starts a tool in a process group of its own. */
 export function startTool(tool: Tool, streams: ToolStreams = {}, context: ToolContext = {}): RunningTool {
@@ -194,9 +204,13 @@ export async function finishAll(tools: readonly RunningTool[]): Promise<void> {
   const first = failed[0];
   if (first === undefined) return;
   const reader = lostItsReader(first.error)
-    ? failed.find(({ index, error }) => index > first.index && error instanceof ToolFailure && error.signal === null)
+    ? failed.find(({ index, error }) => index > first.index && !wasEndedByUs(error))
     : undefined;
   throw (reader ?? first).error;
+}
+
+function wasEndedByUs(error: unknown): boolean {
+  return error instanceof ToolFailure && error.signal === 'SIGTERM';
 }
 
 /** Pipes between tools are sockets: a reader that ends with input unread resets them. */

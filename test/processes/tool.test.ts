@@ -70,14 +70,18 @@ test('a pipeline ends when its last tool fails, and the first does not wait for 
   await assert.rejects(finishAll([first, last]), /exit code 4/);
 });
 
-for (const word of ['Broken pipe', 'Connection reset by peer']) {
-  test(`the failure of a pipeline is the reader's, though the writer says "${word}" before it`, async (context) => {
+for (const [word, end, expected] of [
+  ['Broken pipe', 'exit 4', /exit code 4/],
+  ['Connection reset by peer', 'exit 4', /exit code 4/],
+  ['Connection reset by peer', 'kill -KILL $$', /ended by SIGKILL/],
+] as const) {
+  test(`the failure of a pipeline is the reader's (${end}), though the writer says "${word}" before it`, async (context) => {
     const ready = join(await makeFolder(context), 'ready');
     const first = startTool(line(`until [ -e ${ready} ]; do sleep 0.01; done; echo "write: ${word}" >&2; exit 1`), {
       stdout: 'pipe',
     });
-    const last = startTool(line(`trap "" TERM; : > ${ready}; sleep 0.3; exit 4`), { stdin: first });
-    await assert.rejects(finishAll([first, last]), /exit code 4/);
+    const last = startTool(line(`trap "" TERM; : > ${ready}; sleep 0.3; ${end}`), { stdin: first });
+    await assert.rejects(finishAll([first, last]), expected);
   });
 }
 
