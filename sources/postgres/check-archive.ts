@@ -42,6 +42,8 @@ export async function checkArchive(request: CheckRequest): Promise<{ sizeBytes: 
   let sizeBytes = 0;
   const stop = new AbortController();
   const signal = request.signal === undefined ? stop.signal : AbortSignal.any([request.signal, stop.signal]);
+  // Whoever reads it is told; a failure that comes before the first read would end the process.
+  request.stream.on('error', () => undefined);
   addAbortSignal(signal, request.stream);
   const reader = new ByteReader(request.stream, (chunk) => {
     hash.update(chunk);

@@ -106,6 +106,12 @@ for (const pipeline of ['staged', 'streamed'] as const) {
     assert.ok(stream.destroyed);
   });
 
+  test(`${pipeline}: a check that is cancelled before it begins ends with the reason given, and ends nothing else`, async () => {
+    const reason = new Error('cancelled by the test');
+    const signal = AbortSignal.abort(reason);
+    await assert.rejects(check(pipeline, inPieces(sampleOf(pipeline).bytes), { signal }), reason);
+  });
+
   test(`${pipeline}: a failure of the destination passes through`, async () => {
     const { bytes } = sampleOf(pipeline);
     const failure = new CofreError('destination-unavailable', 'the network is gone');
