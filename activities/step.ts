@@ -88,13 +88,15 @@ export function toFailure(error: unknown, attempt: number, mayBeKilled: boolean)
     known.code === 'killed'
       ? !mayBeKilled
       : (known.code === 'unexpected' || known.code === 'tool-failed') && attempt >= TRIES_OF_UNKNOWN_FAILURES;
-  return ApplicationFailure.create({
+  const failure = ApplicationFailure.create({
     type: known.code,
     message: cut(known.message, TEXT_LENGTH),
     nonRetryable: !known.retryable || enough,
     details: [known.hint === undefined ? {} : { hint: cut(known.hint, TEXT_LENGTH) }],
     ...(error instanceof Error ? { cause: shortened(error) } : {}),
   });
+  failure.stack = '';
+  return failure;
 }
 
 /**
@@ -105,6 +107,7 @@ function shortened(error: Error, causes = CAUSES): Error {
   const { name, message, stack, cause } = error;
   const deeper = cause instanceof Error && causes > 0 ? { cause: shortened(cause, causes - 1) } : undefined;
   const short = Object.assign(new Error(cut(message, TEXT_LENGTH), deeper), { name });
-  short.stack = cut(stack ?? '', TEXT_LENGTH);
+  // Of a step that is tried again Temporal shows no failure larger than 4 KB, not even its code: the log has the stacks.
+  short.stack = error instanceof CofreError ? '' : cut(stack ?? '', TEXT_LENGTH);
   return short;
 }

@@ -32,9 +32,9 @@ export interface ToolContext {
 
 /** The first and the last part of what a tool wrote to stderr; the middle of a flood is dropped. */
 const STDERR_KEPT_BYTES = 16 * 1024;
-/** Of them, what a failure says: it lies in Temporal's history, again for each try. */
+/** Of them, what a failure says: Temporal shows none of a step under way that is larger than 4 KB. */
 const SAID_LINES = 5;
-const SAID_LINE_CHARS = 500;
+const SAID_LINE_CHARS = 300;
 const KILL_AFTER_MS = 5_000;
 
 export class RunningTool {
@@ -155,9 +155,7 @@ export class ToolFailure extends CofreError {
 
   constructor(tool: string, code: number | null, signal: NodeJS.Signals | null, stderr: string) {
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-    const lines = stderr.trim().split('
-').slice(-SAID_LINES).map(shorten).join('
-');
+    const lines = stderr.trim().split('\n').slice(-SAID_LINES).map(shorten).join('\n');
     const said = lines === '' ? 'it said nothing' : lines;
     // Nobody here asks for SIGKILL first: a tool that is to end is asked politely, and its caller knows why it ended.
     if (signal === 'SIGKILL') super('killed', `${tool} ended ${how}: ${said}`, { hint: KILLED_HINT });
