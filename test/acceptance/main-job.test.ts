@@ -171,10 +171,16 @@ describe('the main job, by the command line', () => {
   });
 
   it('leaves no login or half-made database behind', async () => {
+    const restores = await withClient({ ...installation.admin, database: `${installation.id}_catalog` }, (client) =>
+      client.query<{ id: string }>('SELECT id FROM cofre.restores'),
+    );
+    // Other tests restore on the same server.
+    const logins = restores.rows.map(({ id }) => `cofre_restore_${id.slice(-8)}`);
+    assert.ok(logins.length > 0);
     const { rows } = await withClient(installation.admin, (client) =>
       client.query(
-        `SELECT rolname AS name FROM pg_roles WHERE rolname LIKE 'cofre\\_restore\\_%' UNION SELECT datname FROM pg_database WHERE datname LIKE $1`,
-        [`${installation.id}\\_%\\_\\_restore\\_%`],
+        `SELECT rolname AS name FROM pg_roles WHERE rolname = ANY($2) UNION SELECT datname FROM pg_database WHERE datname LIKE $1`,
+        [`${installation.id}\\_%\\_\\_restore\\_%`, logins],
       ),
     );
     assert.deepEqual(rows, []);
