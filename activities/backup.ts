@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
-import { backupStates, recordCopy, recordDump, requireCurrentDump } from '../catalog/backups.ts';
+import { backupStates, recordCopy, recordDump, requireCurrentDump, requireRunningBackup } from '../catalog/backups.ts';
 import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -120,6 +120,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
     /** Dumps into a new attempt's folder. An earlier attempt that had finished, and whose answer was lost, is taken as it is. */
     async dump({ plan, estimatedRawBytes }: { plan: BackupPlan; estimatedRawBytes: number }): Promise<DumpReport> {
       return await asStep(async (step) => {
+        await requireRunningBackup(catalog, plan.backupId);
         const dumped = (await finishedDump(spool, plan)) ?? (await dumpAnew(plan, estimatedRawBytes, step));
         const { attempt, rows, rawBytes, warnings } = dumped;
         const anomaly = await recordDump(catalog, {

@@ -5,13 +5,14 @@ import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { closeLostRows } from './lost-runs.ts';
+import { closeLostRows, endAbandonedLock } from './lost-runs.ts';
 import { forgottenOldDatabases, type Removal } from './old-databases.ts';
 import type { EnsurePlan, BackupPlan, RestorePlan, RoutinePlan } from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
 import { asStep } from './step.ts';
+import { told } from './told.ts';
 
 export type RestoreEnd = RestoreFacts & {
   readonly state: RestoreOutcome;
@@ -27,8 +28,6 @@ export interface ControlDependencies {
   readonly temporal: Client;
 }
 
-const ROWS_NAMED = 20;
-
 /** The steps that need only the catalog and Temporal: any worker may do them. */
 export function createControlActivities({ catalog, temporal }: ControlDependencies) {
   return {
@@ -38,10 +37,15 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
         const closed = await closeLostRows(catalog, temporal);
         return {
           closed: closed.length,
-          rows: closed.slice(0, ROWS_NAMED).map(({ kind, id, environment }) => `${kind} ${id} of ${environment}`),
+          rows: told(closed.map(({ kind, id, environment }) => `${kind} ${id} of ${environment}`)),
           removals: await forgottenOldDatabases(catalog, temporal),
         };
       });
+    },
+
+    /** Looks whether the lock of an environment, for which `asker` waits, still has a holder. */
+    async endAbandonedLock({ environment, asker }: { environment: string; asker: string }): Promise<void> {
+      await asStep(() => endAbandonedLock(temporal, environment, asker));
     },
 
     async resolveBackup(request: BackupRequest): Promise<BackupPlan> {

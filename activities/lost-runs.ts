@@ -1,4 +1,4 @@
-import type { Client } from '@temporalio/client';
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 
 import { closeLost, runningRows, type OwnedRow } from '../catalog/lost-runs.ts';
 import type { FailureNote } from '../catalog/errors.ts';
@@ -51,4 +51,21 @@ function reasonFor({ kind, environment }: OwnedRow, ended: string): FailureNote 
       ? `cofre backup ${environment} makes a new one`
       : `look which data ${environment} has (cofre status ${environment}), then restore again if need be`;
   return { code: 'run-lost', message: `no run owns this any more: ${ended}`, hint };
+}
+
+/**
+ * Ends the lock of an environment whose holder is gone. Temporal ends it with the run that took it, but not when that run is reset:
+ * then it stands for the run that goes on, unless that one is itself the `asker`, and begins before it took the lock.
+ */
+export async function endAbandonedLock(client: Client, environment: string, asker: string): Promise<void> {
+  const lock = await describeRun(client, `op/${environment}`);
+  const holder = lock?.raw.workflowExecutionInfo?.parentExecution?.workflowId;
+  if (lock?.status.name !== 'RUNNING' || holder == null) return;
+  if (holder !== asker && (await describeRun(client, holder))?.status.name === 'RUNNING') return;
+  try {
+    await client.workflow.getHandle(lock.workflowId, lock.runId).terminate('the run that took it is gone');
+  } catch (error) {
+    // It has ended by itself meanwhile.
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }

@@ -6,7 +6,7 @@ import { recordCopy } from '../catalog/backups.ts';
 import type { Manifest, ServerFacts } from '../catalog/manifest.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { recordRestore } from '../catalog/restores.ts';
+import { recordRestore, requireRunningRestore } from '../catalog/restores.ts';
 import { durationMs } from '../config/duration.ts';
 import type { CofreError } from '../errors/error.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
@@ -104,6 +104,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
     async fetchBackup({ plan }: { plan: RestorePlan }): Promise<FetchReport> {
       return await asStep(async ({ signal, report, atOnce, attempt: tries }) => {
         const { source } = plan;
+        await requireRunningRestore(catalog, plan.restoreId);
         if (source.type === 'empty') return { attempt: 'none', bytes: 0, from: 'nowhere' };
         const { id } = plan.environment;
         const finished = await finishedFetch(spool, plan);
@@ -151,7 +152,10 @@ export function createRestoreActivities(dependencies: HostDependencies) {
 
     /** Loads into a new, closed database under a temporary name and compares it with the manifest. */
     async loadDatabase({ plan, attempt }: { plan: RestorePlan; attempt: string }): Promise<LoadReport> {
-      return await asStep((step) => loadAndCompare(dependencies, plan, attempt, step));
+      return await asStep(async (step) => {
+        await requireRunningRestore(catalog, plan.restoreId);
+        return await loadAndCompare(dependencies, plan, attempt, step);
+      });
     },
 
     /** Puts the loaded database in the place of the live one, in one transaction. */

@@ -110,6 +110,19 @@ export async function acceptBackup(catalog: Catalog, id: string, by: string): Pr
 }
 
 /**
+ * Asked before a dump is made: a run that was reset after its end, or was taken for lost, has nothing to do any more.
+ * @throws CofreError `refused` when the backup is closed.
+ */
+export async function requireRunningBackup(catalog: Queries, backupId: string): Promise<void> {
+  const state = (await backupStates(catalog, [backupId])).get(backupId);
+  if (state === undefined) throw unknownBackup(backupId);
+  if (state === 'running') return;
+  throw new CofreError('refused', `the backup ${backupId} is ${state} already: nothing of it is made again`, {
+    hint: 'start a new one',
+  });
+}
+
+/**
  * Asked before a dump is sent or published: one that was replaced while its host was lost or frozen must stop.
  * @throws CofreError `refused` when another dump took its place, or the backup is closed without it.
  */
@@ -246,7 +259,7 @@ export async function recordCopy(catalog: Catalog, copy: CopyRecord): Promise<Co
 }
 
 /** The states of those of these backups that the catalog knows. */
-export async function backupStates(catalog: Catalog, ids: readonly string[]): Promise<Map<string, BackupState>> {
+export async function backupStates(catalog: Queries, ids: readonly string[]): Promise<Map<string, BackupState>> {
   const rows = await catalog.query<{ id: string; state: BackupState }>(
     'SELECT id, state FROM cofre.backups WHERE id = ANY($1::text[])',
     [[...ids]],

@@ -90,6 +90,18 @@ export async function startRestore(catalog: Catalog, restore: NewRestore): Promi
   return stored.state;
 }
 
+/**
+ * Asked before a restore fetches or loads: a run that was reset after its end, or was taken for lost, has nothing to do.
+ * @throws CofreError `refused` when the restore is closed.
+ */
+export async function requireRunningRestore(catalog: Queries, id: string): Promise<void> {
+  const { state } = await lockRestore(catalog, id);
+  if (state === 'running') return;
+  throw new CofreError('refused', `the restore ${id} is ${state} already: nothing of it is done again`, {
+    hint: 'start a new one',
+  });
+}
+
 /** Adds facts to a restore that runs. @throws CofreError `refused` when it does not run any more: a late call. */
 export async function recordRestore(catalog: Catalog, id: string, facts: RestoreFacts): Promise<void> {
   await catalog.transaction(async (transaction) => {

@@ -18,11 +18,11 @@ await bundleWorkflows();
 await writeEditorSchema();
 await copySql();
 
-/** A compiled file without a source is a leftover: a renamed test would run twice. */
+/** What was made of a source that is gone is a leftover: a renamed test would run twice, a renamed migration stand in the way. */
 async function removeOrphans(): Promise<void> {
   for (const file of await filesIn(dist)) {
     const source = join(projectFolder, relative(dist, file).replace(/\.js(\.map)?$/, '.ts'));
-    if (source.endsWith('.ts') && file !== bundle && !existsSync(source)) await rm(file);
+    if (/\.(ts|sql)$/.test(source) && file !== bundle && !existsSync(source)) await rm(file);
   }
 }
 

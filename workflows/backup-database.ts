@@ -5,7 +5,7 @@ import type { BackupPlan } from '../activities/plans.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import { describeBackup, missingCopies, type BackupProgress } from './backup-text.ts';
 import { copyTo, type CopyOutcome } from './copy-to.ts';
-import { failRun, reasonOf } from './failure.ts';
+import { failRun, reasonOf, unlessClosed } from './failure.ts';
 import type { BackupInput } from './inputs.ts';
 import { alone } from './lock.ts';
 import { chooseHost, onAnyHost, onHost } from './on-host.ts';
@@ -232,7 +232,7 @@ async function giveUp(plan: BackupPlan, progress: BackupProgress, error: unknown
   return await CancellationScope.nonCancellable(async () => {
     const reason = reasonOf(error);
     progress.reason = reason;
-    await control.finishBackup({ backupId: plan.backupId, state: 'failed', reason });
+    await unlessClosed(() => control.finishBackup({ backupId: plan.backupId, state: 'failed', reason }));
     if (progress.host !== undefined) {
       progress.leftBehind = await cleanUp(plan, progress.host, progress, reason.code);
     }

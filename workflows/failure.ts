@@ -63,6 +63,18 @@ function reasonOfTimeout(error: TimeoutFailure): Reason {
   };
 }
 
+/**
+ * Closes what the catalog has of a run that gives up. It may be closed already, when the run was reset after its end or was taken for
+ * lost: then that stands, and the run still cleans up after itself.
+ */
+export async function unlessClosed(close: () => Promise<unknown>): Promise<void> {
+  try {
+    await close();
+  } catch (error) {
+    if (reasonOf(error).code !== 'refused') throw error;
+  }
+}
+
 /** What the run ends with: the code as type, so that lists and scripts can tell failures apart. */
 export function failRun(reason: Reason, details: Readonly<Record<string, unknown>> = {}): ApplicationFailure {
   return ApplicationFailure.create({

@@ -3,6 +3,7 @@ import {
   ParentClosePolicy,
   condition,
   defineSignal,
+  getExternalWorkflowHandle,
   setCurrentDetails,
   setHandler,
   sleep,
@@ -14,6 +15,7 @@ import { ApplicationFailure, WorkflowExecutionAlreadyStartedError } from '@tempo
 
 import { pageText, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
+import { control } from './steps.ts';
 import { timeInWords } from './words.ts';
 
 export const release = defineSignal('release');
@@ -76,7 +78,19 @@ export async function alone<T>(
     done = true;
     // Not in the cancelled scope: the lock goes only after the cancelled step has ended and cleaned up. Nothing waits for
     // its end, which takes as long as a step: if it cannot be told, it ends with this run.
-    if (!endedFromOutside) CancellationScope.nonCancellable(() => lock.signal(release)).catch(() => undefined);
+    if (!endedFromOutside) CancellationScope.nonCancellable(() => letGo(lock)).catch(() => undefined);
+  }
+}
+
+/**
+ * When an operator reset this run while it held the lock, that still stands, and Temporal counts it as a child of the run that was
+ * reset: as a child it cannot be signalled any more, and it would not end with this run.
+ */
+async function letGo(lock: ChildWorkflowHandle<typeof holdEnvironment>): Promise<void> {
+  try {
+    await lock.signal(release);
+  } catch {
+    await getExternalWorkflowHandle(lock.workflowId, lock.firstExecutionRunId).signal(release);
   }
 }
 
@@ -99,6 +113,7 @@ async function acquire(
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
+    await control.endAbandonedLock({ environment, asker: workflowInfo().workflowId });
     if (Date.now() >= endsAt.getTime()) {
       throw ApplicationFailure.nonRetryable(`another run held ${workflowId} until the end of this run`, 'busy');
     }

@@ -6,12 +6,13 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 
 import { removalRunId, type RestorePlan } from '../activities/plans.ts';
 import type { LoadReport, RestoreCheck, SwapReport } from '../activities/reports.ts';
 import { durationMs } from '../config/duration.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
-import { CANCELLED, failRun, reasonOf } from './failure.ts';
+import { CANCELLED, failRun, reasonOf, unlessClosed } from './failure.ts';
 import type { RestoreInput } from './inputs.ts';
 import { alone } from './lock.ts';
 import { chooseHost, onAnyHost, onHost } from './on-host.ts';
@@ -273,12 +274,18 @@ async function keepForAWhile(
   const { keepOldDatabaseFor: keepFor, environment, restoreId, server, hosts } = plan;
   const workflowId = removalRunId(environment.id, restoreId);
   const until = new Date(Date.now() + durationMs(keepFor)).toISOString();
-  await startChild(dropOldDatabase, {
-    workflowId,
-    args: [{ environment: environment.id, hosts, restoreId, server, database, oid, until }],
-    parentClosePolicy: ParentClosePolicy.ABANDON,
-    staticSummary: `removes ${database} after ${keepFor}`,
-  });
+  try {
+    await startChild(dropOldDatabase, {
+      workflowId,
+      args: [{ environment: environment.id, hosts, restoreId, server, database, oid, until }],
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      parentClosePolicy: ParentClosePolicy.ABANDON,
+      staticSummary: `removes ${database} after ${keepFor}`,
+    });
+  } catch (error) {
+    // This run was reset: its removal keeps its own time, and one that was cancelled is not started again.
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
   return { workflowId, at: until };
 }
 
@@ -297,10 +304,8 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
     }
     const state = isCancellation(error) ? 'cancelled' : 'failed';
     const nothingReplaced = progress.swapUnknown === undefined;
-    await control.finishRestore({
-      restoreId: plan.restoreId,
-      end: { state, host: progress.host, error: reason, nothingReplaced },
-    });
+    const end = { state, host: progress.host, error: reason, nothingReplaced } as const;
+    await unlessClosed(() => control.finishRestore({ restoreId: plan.restoreId, end }));
     show(progress, 'failed');
     return isCancellation(error) ? error : failRun(reason, { restoreId: plan.restoreId });
   });

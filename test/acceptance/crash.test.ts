@@ -60,7 +60,7 @@ describe('a worker that is killed', () => {
     await installation.endWorker(worker, 'SIGTERM');
   });
 
-  it('and a run that is cancelled in the middle of the dump leaves nothing behind', async (context) => {
+  it('case 128: a run that is cancelled in the middle of the dump leaves nothing behind', async (context) => {
     const worker = await installation.startWorker();
     const before = await readdir(join(installation.backups, 'big'));
     // A table that somebody else has locked keeps the dump in its middle for as long as the test needs.
