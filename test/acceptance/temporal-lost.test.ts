@@ -87,5 +87,8 @@ describe('Temporal is lost with all its data in the middle of a night', () => {
       assert.deepEqual(await readdir(join(installation.spool, environment)), [], environment);
     }
     assert.deepEqual(runningTools(installation), []);
+
+    await installation.dropDatabase('one');
+    assert.equal((await installation.json<{ state: string }>(['ensure', 'one'])).state, 'restored');
   });
 });
