@@ -193,13 +193,18 @@ export class Installation {
     }
   }
 
-  /** Starts the worker of a host and waits until it takes work; `onOutput` is given its log. */
+  /**
+   * Starts the worker of a host and waits until it takes work; `onOutput` is given its log. `within` is the beginning of
+   * its command line.
+   */
   async startWorker(
     environment: Record<string, string> = {},
     onOutput: (text: string) => void = () => undefined,
     host = 'h1',
+    within: readonly string[] = [],
   ): Promise<ChildProcess> {
-    const worker = spawn(process.execPath, [COFRE, 'worker', '--host', host], {
+    const [program = '', ...args] = [...within, process.execPath, COFRE, 'worker', '--host', host];
+    const worker = spawn(program, args, {
       cwd: this.folder,
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,163 @@
+import type { WorkflowHandle } from '@temporalio/client';
+
+import type { Position } from './protocol.ts';
+import type { CrashSite, Purpose } from './site.ts';
+
+/** One kind of run, how it must end, and what others may see of it meanwhile. */
+export interface Scenario {
+  readonly name: string;
+  readonly purpose: Purpose;
+  readonly workflow: string;
+  /** Brings the environment into the state from which the run starts, and gives the run's input. */
+  prepare(site: CrashSite, environment: string): Promise<object>;
+  /** What the live name of the database leads to, one after the other. */
+  readonly database: readonly string[];
+  /** How the run ends: the state of its result, or the code of its failure. */
+  readonly ends: string;
+  /** How many backups there are more when it has ended. */
+  readonly makes: 0 | 1;
+  /** What has to happen first: at this point an operator cancels the run, or as soon as it is there. */
+  readonly cancelledAt?: Position | 'once';
+  /** In the bounded form, the activities in which it differs from the scenarios before it. */
+  readonly differsIn?: readonly string[];
+  /** Its other steps have no place in their order: they run at the same time, or before it is cancelled. */
+  readonly onlyThese?: true;
+}
+
+const backup = {
+  workflow: 'backupDatabase',
+  database: ['original'],
+  ends: 'complete',
+  makes: 1,
+  async prepare(site: CrashSite, environment: string): Promise<object> {
+    await site.makeDatabase(environment);
+    return { environment };
+  },
+} as const;
+
+const restore = {
+  workflow: 'restoreDatabase',
+  database: ['changed', 'original'],
+  ends: 'restored',
+  makes: 0,
+  async prepare(site: CrashSite, environment: string): Promise<object> {
+    await site.makeDatabase(environment);
+    const backup = await site.backupOf(environment);
+    await site.changeDatabase(environment);
+    return { backup, to: environment };
+  },
+} as const;
+
+const ensure = {
+  workflow: 'ensureDatabase',
+  database: ['missing', 'original'],
+  ends: 'restored',
+  makes: 0,
+  async prepare(site: CrashSite, environment: string): Promise<object> {
+    await site.makeDatabase(environment);
+    await site.backupOf(environment);
+    await site.dropDatabase(environment);
+    return { environment };
+  },
+} as const;
+
+/** What the workflows can do, so that every activity of the product has its turn. */
+export const scenarios: readonly Scenario[] = [
+  { ...backup, name: 'a backup', purpose: 'staged' },
+  {
+    ...backup,
+    name: 'a streamed backup',
+    purpose: 'streamed',
+    differsIn: ['dump', 'compressDump', 'upload', 'verify'],
+  },
+  { ...restore, name: 'a restore over a live database', purpose: 'staged' },
+  {
+    ...restore,
+    name: 'a restore of a streamed backup',
+    purpose: 'streamed',
+    differsIn: ['fetchBackup', 'loadDatabase'],
+  },
+  { ...ensure, name: 'ensure', purpose: 'staged', differsIn: ['resolveEnsure', 'loadDatabase', 'swapDatabase'] },
+  {
+    ...backup,
+    name: 'a backup that is cancelled',
+    purpose: 'staged',
+    ends: 'cancelled',
+    makes: 0,
+    cancelledAt: { activity: 'verify', call: 1, point: 'start' },
+    differsIn: ['discardCopies', 'deleteLocal', 'finishBackup'],
+    onlyThese: true,
+  },
+  {
+    ...restore,
+    name: 'a restore that is cancelled',
+    purpose: 'staged',
+    ends: 'cancelled',
+    database: ['changed'],
+    cancelledAt: { activity: 'loadDatabase', call: 1, point: 'end' },
+    differsIn: ['cleanRestore', 'finishRestore'],
+    onlyThese: true,
+  },
+  {
+    ...backup,
+    name: 'a backup of which a copy is missing',
+    purpose: 'debt',
+    ends: 'incomplete',
+    differsIn: ['recordMissingCopy'],
+    onlyThese: true,
+  },
+  {
+    ...ensure,
+    name: 'ensure without a backup',
+    purpose: 'new',
+    ends: 'no-backup',
+    database: ['missing'],
+    differsIn: ['countFailures'],
+    prepare: (_site, environment) => Promise.resolve({ environment }),
+  },
+  {
+    ...restore,
+    name: 'a replaced database that somebody keeps',
+    workflow: 'dropOldDatabase',
+    purpose: 'staged',
+    ends: 'cancelled',
+    database: ['original'],
+    cancelledAt: 'once',
+    differsIn: ['keepOldDatabase'],
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      const until = new Date(Date.now() + 3_600_000).toISOString();
+      const { database } = site.target(environment);
+      return { restoreId: 'none', environment, hosts: ['h1'], server: { name: 'pg' }, database, oid: 1, until };
+    },
+  },
+  {
+    ...backup,
+    name: 'a night',
+    purpose: 'staged',
+    workflow: 'runRoutine',
+    ends: 'night',
+    differsIn: ['settleLostRuns', 'resolveRoutine', 'tidyHost'],
+    onlyThese: true,
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      return { routine: environment };
+    },
+  },
+];
+
+/** The state of a run's result, or the code with which it failed. */
+export async function endOf(site: CrashSite, environment: string, handle: WorkflowHandle): Promise<string> {
+  try {
+    const result = (await handle.result()) as { state?: string; restoreId?: string; oldDatabase?: object | null };
+    // Its timer lasts a second here; the run is over when what it replaced is gone.
+    if (result.oldDatabase != null)
+      await site.client.workflow.getHandle(`dropOldDatabase/${environment}/${result.restoreId}`).result();
+    return result.state ?? 'night';
+  } catch (error) {
+    const { cause } = error as { cause?: Error & { type?: string | null } };
+    if (cause?.name === 'CancelledFailure') return 'cancelled';
+    if (cause?.type == null) throw error;
+    return cause.type === 'no-backup' ? cause.type : `${cause.type}: ${cause.message}`;
+  }
+}
