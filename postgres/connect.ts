@@ -44,17 +44,28 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 const SAFE_SEARCH_PATH = 'pg_catalog,pg_temp';
 
 /**
- * So that the server notices within two minutes, and not after two hours, that a host is gone (power, a cable): until
- * then its sessions would hold their locks, and a dump's snapshot keeps the server from cleaning up.
+ * In the startup packet, over what a server, a database or a role has set, for our sessions and the tools'. The server notices
+ * within two minutes, and not after two hours, that a host is gone (power, a cable): until then its sessions would hold
+ * their locks, and a dump's snapshot keeps the server from cleaning up. And no limit for the statements of an
+ * application ends what takes long by its nature, nor does a role that a database gives its sessions stand in for our login.
  */
-export const SESSION_OPTIONS = [
+export const SESSION_OPTIONS = toOptions([
   'tcp_keepalives_idle=60',
   'tcp_keepalives_interval=10',
   'tcp_keepalives_count=6',
   'tcp_user_timeout=120000',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ');
+  'statement_timeout=0',
+  'lock_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+  'role=none',
+]);
+
+/** So that `pg` reads times and numbers right, however a database would show them. */
+const READABLE = toOptions(['datestyle=ISO', 'timezone=UTC', 'extra_float_digits=1']);
+
+function toOptions(settings: readonly string[]): string {
+  return settings.map((setting) => `-c ${setting}`).join(' ');
+}
 
 /** What every session is opened with, alone or in a pool. */
 export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
@@ -66,7 +77,7 @@ export function sessionSettings(target: PostgresTarget): pg.ClientConfig {
     database: target.database,
     ssl: target.tls === 'off' ? false : { rejectUnauthorized: target.tls === 'verify' },
     application_name: 'cofre',
-    options: `-c search_path=${SAFE_SEARCH_PATH} ${SESSION_OPTIONS}`,
+    options: `-c search_path=${SAFE_SEARCH_PATH} ${SESSION_OPTIONS} ${READABLE}`,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   };
@@ -88,6 +99,8 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
   try {
     await client.connect();
     await refusePooler(client, target);
+    // As the options above; but a server before 17, which does not know it, would refuse such a session.
+    await client.query(`select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'`);
     return client;
   } catch (cause) {
     await client.end().catch(() => undefined);
@@ -125,6 +138,9 @@ export async function withClient<T>(target: PostgresTarget, use: (client: pg.Cli
 export function toServerError(cause: unknown, target: PostgresTarget): CofreError {
   const where = `${target.host}:${target.port}`;
   const said = messageOf(cause);
+  // Trying again until the run's end would not mend a defect of ours.
+  if (cause instanceof TypeError || cause instanceof RangeError)
+    return new CofreError('unexpected', `reading what ${where} answered failed: ${said}`, { cause });
   switch (nativeCode(cause)) {
     case SQLSTATE.invalidPassword:
     case SQLSTATE.invalidAuthorization:

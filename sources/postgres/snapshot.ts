@@ -14,10 +14,6 @@ export async function withSnapshot<T>(
   use: (snapshotId: string, client: pg.Client) => Promise<T>,
 ): Promise<T> {
   return withClient(target, async (client) => {
-    // By set_config, because servers before 17 do not know transaction_timeout.
-    await client.query(`
-      select set_config(name, '0', false) from pg_settings
-      where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`);
     await client.query(`set lock_timeout = ${lockWaitMs}`);
     await client.query('begin transaction isolation level repeatable read, read only');
     const { rows } = await client.query<{ id: string }>('select pg_export_snapshot() as id');

@@ -11,7 +11,7 @@ import type { DatabaseFacts, DumpContent } from '../../../catalog/manifest.ts';
 import { Secret } from '../../../config/secret.ts';
 import { listArchive, readLegacyFacts } from '../../../sources/postgres/archive-sql.ts';
 import { findClients, type FindClients } from '../../../sources/postgres/clients.ts';
-import { openClient, withClient, type PostgresTarget } from '../../../postgres/connect.ts';
+import { openClient, SESSION_OPTIONS, withClient, type PostgresTarget } from '../../../postgres/connect.ts';
 import { withToolEnvironment } from '../../../sources/postgres/tool-environment.ts';
 import { createDatabase, discardLoad, extensionSchemas } from '../../../sources/postgres/create-database.ts';
 import { readDatabaseFacts, readServerFacts } from '../../../sources/postgres/facts.ts';
@@ -129,7 +129,7 @@ export async function backUp(
   const { pgDump } = await findClients(server.versionNumber);
   const name = join(folder, `${newId()}.archive`);
   const file = await withToolEnvironment({ ...on, database }, folder, async (environment) => {
-    const env = { ...environment, PATH: process.env['PATH'] };
+    const env = { ...environment, PATH: process.env['PATH'], PGOPTIONS: SESSION_OPTIONS };
     switch (format) {
       case 'staged':
         await run(pgDump, ['-Fd', '-j2', '-Z0', '-f', `${name}.d`], { env });
