@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -26,6 +27,8 @@ const compiled = dirname(import.meta.dirname);
 const report = new Report(compiled);
 const descendants = new Descendants();
 const interrupt = new AbortController();
+// Node's runner listens once for each file.
+setMaxListeners(0, interrupt.signal);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
 
 const servers: RunningServer[] = [];
