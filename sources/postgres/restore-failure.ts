@@ -142,7 +142,7 @@ function hintOf(error: string, where: string): string {
     return 'a function that names tables without their schema fails in a restore: give it a search path at the source (ALTER FUNCTION … SET search_path)';
   }
   if (BROKEN_CONSTRAINT.test(error)) {
-    return `the rows themselves break it: mend them at the source and back up again; docs/operations.md, "Rows that break their own constraints", says how to get the data back all the same`;
+    return `the rows themselves break it: mend them at the source and back up again; docs/restoring.md, "Rows that break their own constraints", says how to get the data back all the same`;
   }
   const otherwise = `the live database was not touched; restore another backup, or mend ${where} and back up again`;
   return /permission denied|must be (owner|superuser|member)/.test(error)

@@ -148,7 +148,7 @@ describe('a restore that cannot bring back every object', () => {
         await assert.rejects(restore(backup, target, bench.folder), (error: CofreError) => {
           assert.equal(error.code, 'restore-failed');
           assert.match(error.message, told);
-          assert.match(error.hint ?? '', /docs\/operations\.md, "Rows that break their own constraints"/);
+          assert.match(error.hint ?? '', /docs\/restoring\.md, "Rows that break their own constraints"/);
           return true;
         });
         assert.deepEqual(await everything(name), before);
@@ -156,9 +156,9 @@ describe('a restore that cannot bring back every object', () => {
     });
   }
 
-  test('case 91: the commands of docs/operations.md bring such data back, and Cofre then takes them', async () => {
-    const text = await readFile(join(projectFolder, 'docs/operations.md'), 'utf8');
-    const [, section] = text.split('**Rows that break their own constraints.**');
+  test('case 91: the commands of docs/restoring.md bring such data back, and Cofre then takes them', async () => {
+    const text = await readFile(join(projectFolder, 'docs/restoring.md'), 'utf8');
+    const [, section] = text.split('## Rows that break their own constraints');
     const [byKey, byCheck, into] = (section ?? '').match(/(?<=```sh\n).*?(?=```)/gs) ?? [];
     assert.ok(byKey !== undefined && byCheck !== undefined && into !== undefined);
     for (const [title, broken, commands] of [
