@@ -54,6 +54,7 @@ export async function loadAndCompare(
   try {
     replacement = await createDatabase(target, {
       id,
+      login,
       shape: manifest?.database ?? null,
       extensions: contents.extensions,
     });

@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 import { CofreError } from '../../errors/error.ts';
-import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
+import { SQLSTATE, sqlStateOf, withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { readAdminRights } from './admin-rights.ts';
 import { dropDatabase, dropSubscriptions } from './drop-database.ts';
 import {
@@ -26,37 +26,45 @@ const { escapeIdentifier, escapeLiteral } = pg;
  */
 export async function createDatabase(
   target: RestoreTarget,
-  request: { id: string; shape: DatabaseShape | null; extensions: readonly ExtensionWanted[] },
+  request: { id: string; login: RestoreLogin; shape: DatabaseShape | null; extensions: readonly ExtensionWanted[] },
 ): Promise<Replacement> {
-  const name = replacementName(target.database, request.id);
-  await dropLeftover(target.admin, name, request.id);
+  const { id, login } = request;
+  const name = replacementName(target.database, id);
+  await dropLeftover(target.admin, name, id, { login });
   const quoted = escapeIdentifier(name);
   const oid = await withClient(target.admin, async (client) => {
     const version = await versionOf(client);
     const shape = request.shape ?? (await readShape(client, target.database, version));
     // Closed from its first instant: until CONNECT is taken from PUBLIC, not even a superuser may come in.
-    await restoreStatement(
-      client,
-      `the database ${name} cannot be created`,
-      `CREATE DATABASE ${quoted} TEMPLATE template0 OWNER ${escapeIdentifier(restoreLoginName(request.id))}
-        ALLOW_CONNECTIONS false ${shape === null ? `ENCODING 'UTF8'` : shapeClauses(shape, version)}`,
-    );
-    await client.query(`COMMENT ON DATABASE ${quoted} IS ${escapeLiteral(markOf(request.id))}`);
+    const create = `CREATE DATABASE ${quoted} TEMPLATE template0 OWNER ${escapeIdentifier(login.user)}
+      ALLOW_CONNECTIONS false ${shape === null ? `ENCODING 'UTF8'` : shapeClauses(shape, version)}`;
+    await restoreStatement(client, `the database ${name} cannot be created`, create).catch((error: unknown) => {
+      throw isTaken(error) ? otherAttempt(name, error) : error;
+    });
+    await client.query(`COMMENT ON DATABASE ${quoted} IS ${escapeLiteral(markOf(id))}`);
     await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${quoted} FROM PUBLIC`);
     await client.query(`ALTER DATABASE ${quoted} ALLOW_CONNECTIONS true`);
-    return oidOf(client, name);
+    return oidOf(client, name, login);
   });
-  if (oid === null) throw new CofreError('restore-failed', `the database ${name} vanished while it was prepared`);
+  if (oid === null) throw otherAttempt(name);
   const replacement = { name, oid };
   try {
-    await withAdminIn(target, replacement, (client) =>
-      createExtensions(client, restoreLoginName(request.id), request.extensions),
-    );
+    await withAdminIn(target, replacement, (client) => createExtensions(client, login.user, request.extensions));
     return replacement;
   } catch (error) {
-    await dropLeftover(target.admin, name, request.id, oid);
+    await dropLeftover(target.admin, name, id, { oid });
     throw error;
   }
+}
+
+/** An attempt that was frozen may create it, or find it dropped, while its successor does the same. */
+function otherAttempt(name: string, cause?: unknown): CofreError {
+  return new CofreError('database-locked', `another attempt of this restore is at the database ${name}`, { cause });
+}
+
+function isTaken(error: unknown): boolean {
+  const state = sqlStateOf(error instanceof CofreError ? error.cause : error);
+  return state === SQLSTATE.duplicateDatabase || state === SQLSTATE.uniqueViolation;
 }
 
 /**
@@ -72,7 +80,7 @@ export async function discardLoad(
   const { id, made } = request;
   const name = replacementName(target.database, id);
   if (made === undefined) await dropLeftover(target.admin, name, id);
-  else if (made.replacement !== undefined) await dropLeftover(target.admin, name, id, made.replacement.oid);
+  else if (made.replacement !== undefined) await dropLeftover(target.admin, name, id, { oid: made.replacement.oid });
   await dropRestoreLogin(target.admin, id, made?.login);
 }
 
@@ -105,18 +113,29 @@ export function extensionSchemas(extensions: readonly ExtensionWanted[]): string
   );
 }
 
-/** Ours is what carries the run's mark, or belongs to the run's login: a kill may come before the mark was set. */
-async function dropLeftover(admin: PostgresTarget, name: string, id: string, onlyOid?: number): Promise<void> {
+/**
+ * Ours is what carries the run's mark, or belongs to the run's login: a kill may come before the mark was set. `only`: the one
+ * with this oid, or while the run's login is still this one. A successor takes the login over before it makes its database,
+ * so an attempt that was frozen cannot take that away.
+ * @throws CofreError `database-locked` when a successor has the login.
+ */
+async function dropLeftover(
+  admin: PostgresTarget,
+  name: string,
+  id: string,
+  only: { readonly oid?: number; readonly login?: RestoreLogin } = {},
+): Promise<void> {
   const found = await withClient(admin, async (client) => {
-    const { rows } = await client.query<{ oid: number; ours: boolean }>(
-      `SELECT d.oid::int8::float8 AS oid,
+    const { rows } = await client.query<{ oid: number; ours: boolean; current: boolean }>(
+      `SELECT d.oid::int8::float8 AS oid, ${hasLogin('$3', '$4')} AS current,
               coalesce(shobj_description(d.oid, 'pg_database') = $2, false) OR pg_get_userbyid(d.datdba) = $3 AS ours
          FROM pg_database d WHERE d.datname = $1`,
-      [name, markOf(id), restoreLoginName(id)],
+      [name, markOf(id), restoreLoginName(id), only.login?.attempt ?? null],
     );
     return rows[0];
   });
-  if (found === undefined || (onlyOid !== undefined && found.oid !== onlyOid)) return;
+  if (found === undefined || (only.oid !== undefined && found.oid !== only.oid)) return;
+  if (only.login !== undefined && !found.current) throw otherAttempt(name);
   if (!found.ours) {
     throw new CofreError('refused', `there is a database ${name} that this restore did not make`, {
       hint: 'rename or drop it by hand, then restore again',
@@ -223,12 +242,18 @@ async function readShape(client: pg.Client, database: string, version: number): 
   return rows[0] ?? null;
 }
 
-async function oidOf(client: pg.Client, name: string): Promise<number | null> {
+/** Null when a successor has dropped it, and perhaps made its own under the same name. */
+async function oidOf(client: pg.Client, name: string, { user, attempt }: RestoreLogin): Promise<number | null> {
   const { rows } = await client.query<{ oid: number }>(
-    'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
-    [name],
+    `SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1 AND ${hasLogin('$2', '$3')}`,
+    [name, user, attempt],
   );
   return rows[0]?.oid ?? null;
+}
+
+/** Whether the run's login is still the one of this attempt. */
+function hasLogin(user: string, attempt: string): string {
+  return `EXISTS (SELECT FROM pg_roles WHERE rolname = ${user} AND shobj_description(oid, 'pg_authid') = ${attempt})`;
 }
 
 async function versionOf(client: pg.Client): Promise<number> {

@@ -74,7 +74,7 @@ describe('extensions in a restore', () => {
     const id = newId();
     const login = await createRestoreLogin(admin, id);
     const extensions = [{ name: 'pg_trgm', schema: 'x', version: null }];
-    const replacement = await createDatabase(target, { id, shape: null, extensions });
+    const replacement = await createDatabase(target, { id, login, shape: null, extensions });
     // As the script of an extension would: pg_extension_config_dump may only be called in one.
     await sql(
       replacement.name,

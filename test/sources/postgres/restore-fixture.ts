@@ -211,7 +211,7 @@ export async function restore(
   let replacement: Replacement | undefined;
   const login = await createRestoreLogin(target.admin, id);
   try {
-    replacement = await createDatabase(target, { id, shape: facts, extensions: told.extensions });
+    replacement = await createDatabase(target, { id, login, shape: facts, extensions: told.extensions });
     const warnings = await loadDatabase({
       ...{
         target,

@@ -214,8 +214,8 @@ describe('a restore', () => {
 
     // A kill leaves both behind; the run's last step removes them, any number of times.
     await sql('postgres', `DROP DATABASE ${pg.escapeIdentifier(half)}`);
-    await createRestoreLogin(admin, id);
-    await createDatabase(target, { id, shape: null, extensions: [] });
+    const login = await createRestoreLogin(admin, id);
+    await createDatabase(target, { id, login, shape: null, extensions: [] });
     await discardLoad(target, { id });
     await discardLoad(target, { id });
     assert.deepEqual(await sql('postgres', leftovers), []);

@@ -79,7 +79,7 @@ describe('the roles of a restore', () => {
           version: null,
           schema: 'ext',
         }));
-        const replacement = await createDatabase(target, { id, shape: null, extensions });
+        const replacement = await createDatabase(target, { id, login, shape: null, extensions });
         const found = await sql(replacement.name, 'SELECT extname::text AS name FROM pg_extension ORDER BY 1');
         await discardLoad(target, { id, made: { login, replacement } });
         return found.map((row) => row['name']);
