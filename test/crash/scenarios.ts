@@ -18,6 +18,8 @@ export interface Scenario {
   readonly makes: 0 | 1;
   /** What has to happen first: at this point an operator cancels the run, or as soon as it is there. */
   readonly cancelledAt?: Position | 'once';
+  /** In the bounded form, the steps that are met at their start, middle and end; others are met at random. */
+  readonly bounded?: readonly string[];
   /** In the bounded form, the activities in which it differs from the scenarios before it. */
   readonly differsIn?: readonly string[];
   /** Its other steps have no place in their order: they run at the same time, or before it is cancelled. */
@@ -63,14 +65,24 @@ const ensure = {
 
 /** What the workflows can do, so that every activity of the product has its turn. */
 export const scenarios: readonly Scenario[] = [
-  { ...backup, name: 'a backup', purpose: 'staged' },
+  {
+    ...backup,
+    name: 'a backup',
+    purpose: 'staged',
+    bounded: ['dump', 'compressDump', 'upload', 'verify', 'finishBackup'],
+  },
   {
     ...backup,
     name: 'a streamed backup',
     purpose: 'streamed',
     differsIn: ['dump', 'compressDump', 'upload', 'verify'],
   },
-  { ...restore, name: 'a restore over a live database', purpose: 'staged' },
+  {
+    ...restore,
+    name: 'a restore over a live database',
+    purpose: 'staged',
+    bounded: ['loadDatabase', 'swapDatabase'],
+  },
   {
     ...restore,
     name: 'a restore of a streamed backup',
@@ -114,6 +126,23 @@ export const scenarios: readonly Scenario[] = [
     database: ['missing'],
     differsIn: ['countFailures'],
     prepare: (_site, environment) => Promise.resolve({ environment }),
+  },
+  {
+    ...backup,
+    name: 'a backup that waits for its turn',
+    purpose: 'staged',
+    differsIn: ['endAbandonedLock'],
+    onlyThese: true,
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      await site.client.workflow.start('holdEnvironment', {
+        taskQueue: 'control',
+        workflowId: `op/${environment}`,
+        args: [{ environment, holder: 'somebody' }],
+        workflowExecutionTimeout: '10 seconds',
+      });
+      return { environment };
+    },
   },
   {
     ...restore,

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+
+import type { WorkflowHandle } from '@temporalio/client';
+
+import { until } from '../until.ts';
+import { assertHostClean, assertNothingLeft, assertSpoolEmpty, toolsOf, visibleBackups } from './aftermath.ts';
+import type { Position, StepRecord } from './protocol.ts';
+import { endOf, type Scenario } from './scenarios.ts';
+import type { CrashSite } from './site.ts';
+import { Watcher } from './watcher.ts';
+
+/** A run of a scenario that something happens to at each of these points, one after the other. */
+export interface CrashCase {
+  readonly scenario: Scenario;
+  readonly positions: readonly Position[];
+}
+
+interface RunningCase extends CrashCase {
+  readonly environment: string;
+  readonly handle: WorkflowHandle;
+  readonly backupsBefore: number;
+  /** Where something has happened to it already, in words. */
+  readonly met: string[];
+}
+
+/** A run that did not come out right. */
+interface Failure {
+  readonly environment: string;
+  /** What run it was, and what happened to it. */
+  readonly what: string;
+  readonly error: unknown;
+}
+
+/** The runs that stand still. */
+export interface StandingRuns {
+  readonly environments: readonly string[];
+  /** They stand still no more; what they are to be held at next counts from now on. */
+  goOn(): void;
+  /** Settles when all of them have ended. */
+  ended(): Promise<unknown>;
+}
+
+/** What happens when the runs stand still. Gives the worker of h1 that runs then. */
+export type Disturbance = (site: CrashSite, worker: ChildProcess, runs: StandingRuns) => Promise<ChildProcess>;
+
+/** What all runs of a round do together before a condition holds takes a busy machine minutes. */
+export const WAIT_MS = 300_000;
+/** A step that does nothing for so long waits for one that stands still, and is taken where it is. */
+const BLOCKED_MS = 6_000;
+
+/**
+ * Brings the runs of `cases` to their points, lets `disturb` happen to all of them at once, again and again, and proves
+ * what comes of each. Gives the worker that runs then, and the cases whose turn it was not: each environment takes one at
+ * a time. A step that waits for a lock with which another one stands still is reached later. `spools`: a host that was
+ * away keeps files until somebody tidies it.
+ */
+async function crashTogether(
+  site: CrashSite,
+  cases: readonly CrashCase[],
+  worker: ChildProcess,
+  disturb: Disturbance,
+  spools: 'empty' | 'left',
+  failures: Failure[],
+): Promise<{ worker: ChildProcess; later: CrashCase[]; rounds: number }> {
+  // What a failure has left there would make others fail.
+  const isClean = (name: string): boolean => !failures.some(({ environment }) => environment === name);
+  const free = new Map(Object.entries(site.environments).map(([purpose, all]) => [purpose, all.filter(isClean)]));
+  const later: CrashCase[] = [];
+  const watcher = new Watcher(site);
+  const starting: Promise<RunningCase>[] = [];
+  for (const one of cases) {
+    const environment = free.get(one.scenario.purpose)?.shift();
+    if (environment === undefined) later.push(one);
+    else starting.push(startCase(site, environment, one, watcher));
+  }
+  const running = await Promise.all(starting);
+  watcher.start();
+  let rounds = 0;
+  for (let inVain = 0; running.some(isUnderWay); rounds += 1) {
+    const standing = running.filter(isUnderWay);
+    await untilHeld(site, standing);
+    const held = standing.filter(({ environment }) => site.workers.held.has(environment));
+    for (const { environment, met } of held) met.push(site.workers.held.get(environment)?.at ?? '');
+    inVain = held.length === 0 ? inVain + 1 : 0;
+    if (inVain === 3) throw new Error(`never reached: ${standing.map(nameOf).join('; ')}`);
+    worker = await disturb(site, worker, {
+      environments: standing.map(({ environment }) => environment),
+      goOn: () => standing.forEach((one) => goOn(site, one)),
+      ended: () => Promise.allSettled(standing.map(({ environment, handle }) => endOf(site, environment, handle))),
+    });
+  }
+  for (const one of running) {
+    try {
+      await assertOutcome(site, one);
+    } catch (error) {
+      failures.push({ environment: one.environment, what: `${nameOf(one)} (${one.met.join(', then ')})`, error });
+    }
+  }
+  await watcher.stop();
+  await assertHostClean(site);
+  const environments = running.map(({ environment }) => environment);
+  if (spools === 'empty') await assertSpoolEmpty(site.installation.spool, environments);
+  return { worker, later, rounds };
+}
+
+function isUnderWay({ positions, met }: RunningCase): boolean {
+  return met.length < positions.length;
+}
+
+function goOn(site: CrashSite, { environment, positions, met }: RunningCase): void {
+  site.workers.release(environment, positions[met.length]);
+}
+
+async function startCase(site: CrashSite, environment: string, one: CrashCase, watcher: Watcher): Promise<RunningCase> {
+  const { scenario, positions } = one;
+  const [first] = positions;
+  if (first === undefined) throw new Error(`nothing is to happen to ${scenario.name}`);
+  const input = await scenario.prepare(site, environment);
+  watcher.expect(environment, scenario.database);
+  const backupsBefore = (await visibleBackups(site, environment)).length;
+  const { cancelledAt = first } = scenario;
+  await site.workers.hold(environment, cancelledAt === 'once' ? first : cancelledAt);
+  const handle = await site.startRun(scenario.workflow, environment, input);
+  if (cancelledAt === 'once') await handle.cancel();
+  else if (cancelledAt !== first) {
+    await until(`${environment} is where it is cancelled`, () => site.workers.held.has(environment), WAIT_MS);
+    await site.workers.hold(environment, first);
+    await handle.cancel();
+  }
+  return { ...one, environment, handle, backupsBefore, met: [] };
+}
+
+async function untilHeld(site: CrashSite, runs: readonly RunningCase[]): Promise<void> {
+  const onTheirWay = (): RunningCase[] => runs.filter(({ environment }) => !site.workers.held.has(environment));
+  try {
+    await until(
+      'all runs stand still',
+      () => onTheirWay().every(({ environment }) => site.workers.blocked(environment, BLOCKED_MS)),
+      WAIT_MS,
+    );
+  } catch (cause) {
+    throw new Error(`never reached: ${onTheirWay().map(nameOf).join('; ')}`, { cause });
+  }
+}
+
+async function assertOutcome(
+  site: CrashSite,
+  { scenario, environment, handle, backupsBefore }: RunningCase,
+): Promise<void> {
+  assert.equal(await endOf(site, environment, handle), scenario.ends);
+  assert.equal((await visibleBackups(site, environment)).length, backupsBefore + scenario.makes, 'backups');
+  assert.equal(await site.look(environment), scenario.database.at(-1), 'the live database');
+  await assertNothingLeft(site, environment);
+}
+
+/** SIGKILL, and another worker, which ends what the kernel did not end with the first: the tools of tools. */
+export const killWorker: Disturbance = async (site, worker, { goOn }) => {
+  await site.installation.endWorker(worker, 'SIGKILL');
+  const orphans = toolsOf(site);
+  goOn();
+  const next = await site.workers.start();
+  const left = toolsOf(site).filter(({ pid }) => orphans.some((orphan) => orphan.pid === pid));
+  assert.deepEqual(left, [], 'tools of the worker that was killed');
+  return next;
+};
+
+/** SIGSTOP until every step is given to another attempt, and SIGCONT: then both are at work. */
+export const freezeWorker: Disturbance = async (site, worker, { environments, goOn }) => {
+  worker.kill('SIGSTOP');
+  await until(
+    'every step is tried again',
+    async () => {
+      for (const environment of environments) if (!(await isTriedAgain(site, environment))) return false;
+      return true;
+    },
+    WAIT_MS,
+  );
+  goOn();
+  worker.kill('SIGCONT');
+  return worker;
+};
+
+/** Of a pending activity: a worker took it. */
+const STARTED = 2;
+
+async function isTriedAgain(site: CrashSite, environment: string): Promise<boolean> {
+  const query = `CofreEnvironment = '${environment}' AND ExecutionStatus = 'Running'`;
+  for await (const { workflowId } of site.client.workflow.list({ query })) {
+    const { raw } = await site.client.workflow.getHandle(workflowId).describe();
+    const pending = raw.pendingActivities ?? [];
+    if (pending.some(({ attempt, state }) => attempt === 1 && state === STARTED)) return false;
+  }
+  return true;
+}
+
+/** Ends a server at once and starts it again; then the steps go on, with connections that are gone. */
+export function restartServer(restart: () => Promise<void>): Disturbance {
+  return async (_site, worker, { goOn }) => {
+    await restart();
+    goOn();
+    return worker;
+  };
+}
+
+/**
+ * Lets `disturb` happen at every point of `cases`, as many at once as there are environments for.
+ * @throws AggregateError of the cases that did not come out right. @throws Error at once when a point is never reached.
+ */
+export async function crashAll(
+  site: CrashSite,
+  cases: readonly CrashCase[],
+  worker: ChildProcess,
+  disturb: Disturbance,
+  spools: 'empty' | 'left' = 'empty',
+): Promise<{ worker: ChildProcess; rounds: number }> {
+  let rounds = 0;
+  const failures: Failure[] = [];
+  for (let left = cases; left.length > 0;) {
+    const done = await crashTogether(site, left, worker, disturb, spools, failures);
+    if (done.later.length === left.length)
+      throw new Error(`no environment is there for ${left.map(nameOf).join('; ')}`);
+    worker = done.worker;
+    left = done.later;
+    rounds += done.rounds;
+  }
+  if (failures.length > 0) {
+    const all = failures.map(({ what, error }) => `${what}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new AggregateError(
+      failures.map(({ error }) => error),
+      `${failures.length} of ${cases.length} runs did not come out right:\n${all.join('\n')}`,
+    );
+  }
+  return { worker, rounds };
+}
+
+function nameOf({ scenario, positions }: CrashCase): string {
+  const where = positions.map(
+    ({ activity, call, point }) => `${activity} ${call} ${typeof point === 'object' ? `tool ${point.tool}` : point}`,
+  );
+  return `${scenario.name}: ${where.join(', ')}`;
+}
+
+/** For a run that is to stand still nowhere. */
+const NOWHERE: Position = { activity: 'none', call: 1, point: 'start' };
+
+/** Runs every scenario once, undisturbed and each in an environment of its own, and gives what its steps did. */
+export async function record(site: CrashSite, all: readonly Scenario[]): Promise<Map<Scenario, StepRecord[]>> {
+  const free = new Map(Object.entries(site.environments).map(([purpose, names]) => [purpose, [...names]]));
+  const recorded = all.map(async (scenario) => {
+    const environment = free.get(scenario.purpose)?.shift();
+    if (environment === undefined) throw new Error(`no environment is left for ${scenario.name}`);
+    return [scenario, await recordOne(site, scenario, environment)] as const;
+  });
+  return new Map(await Promise.all(recorded));
+}
+
+async function recordOne(site: CrashSite, scenario: Scenario, environment: string): Promise<StepRecord[]> {
+  const input = await scenario.prepare(site, environment);
+  const { cancelledAt = NOWHERE } = scenario;
+  await site.workers.hold(environment, cancelledAt === 'once' ? NOWHERE : cancelledAt);
+  site.workers.steps.delete(environment);
+  const handle = await site.startRun(scenario.workflow, environment, input);
+  if (cancelledAt === 'once') await handle.cancel();
+  else if (cancelledAt !== NOWHERE) {
+    await until(`${environment} is where it is cancelled`, () => site.workers.held.has(environment), WAIT_MS);
+    await handle.cancel();
+  }
+  assert.equal(await endOf(site, environment, handle), scenario.ends, scenario.name);
+  site.workers.forget(environment);
+  await assertNothingLeft(site, environment);
+  return site.workers.steps.get(environment) ?? [];
+}

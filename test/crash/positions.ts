@@ -1,0 +1,110 @@
+import { isLong } from '../long.ts';
+import type { CrashCase } from './matrix.ts';
+import type { Point, Position, StepRecord } from './protocol.ts';
+import type { Scenario } from './scenarios.ts';
+
+/** A tool that moves so much runs long enough to be met in its middle. */
+const MEETABLE_BYTES = 100_000;
+
+/** All the runs stand still together, so the longest chain says how often. */
+const IN_ONE_RUN = isLong ? 5 : 3;
+
+export type Records = ReadonlyMap<Scenario, readonly StepRecord[]>;
+type Where = 'start' | 'middle' | 'tool' | 'end';
+const WHERE: readonly Where[] = ['start', 'middle', 'tool', 'end'];
+
+/**
+ * The start, the middle and the end of every step, and the middle of its greatest tool; in few runs, because each kill
+ * costs the time until it is noticed: the starts of a scenario together, its middles, its tools and its ends. In the
+ * bounded form, of the steps that make and publish a backup or a database.
+ */
+export function chainedCases(records: Records): CrashCase[] {
+  return [...records.keys()].flatMap((scenario) => {
+    const steps = stepsOf(records).filter(
+      (one) => one.scenario === scenario && (isLong || scenario.bounded?.includes(one.step.activity)),
+    );
+    return WHERE.flatMap((where) => {
+      const met = steps.flatMap(({ step }) => {
+        const point = pointOf(step, where);
+        return point === undefined ? [] : [{ ...step, point }];
+      });
+      // Whether a host is there is asked while other steps are under way, so it has no place in their order.
+      const asked = met.filter(({ activity }) => activity === 'checkHost');
+      const inOrder = met.filter(({ activity }) => activity !== 'checkHost');
+      const runs = Array.from({ length: Math.ceil(inOrder.length / IN_ONE_RUN) }, (_, index) =>
+        inOrder.slice(index * IN_ONE_RUN, (index + 1) * IN_ONE_RUN),
+      );
+      return [...runs, ...asked.map((one) => [one])].map((chain) => ({ scenario, positions: oneAfterTheOther(chain) }));
+    });
+  });
+}
+
+function oneAfterTheOther(chain: readonly Position[]): Position[] {
+  return chain.map(({ activity, call, point }, index) => {
+    if (index === 0) return { activity, call, point };
+    // Calls count from the step before, which is tried again first.
+    return { activity, call: chain[index - 1]?.activity === activity ? 2 : 1, point };
+  });
+}
+
+/** Before so many of all the inputs and outputs of all the steps; the same for the same seed. */
+export function randomCases(records: Records, count: number, seed: number): CrashCase[] {
+  const all = stepsOf(records).flatMap(({ scenario, step }) =>
+    step.operations.flatMap((_, index) => caseAt(scenario, step, index + 1)),
+  );
+  const random = randomFrom(seed);
+  return Array.from({ length: count }, () => all[Math.floor(random() * all.length)]).filter((one) => one !== undefined);
+}
+
+/** One place in the run of a scenario: `start`, `middle`, `tool`, `end`, or before the first operation that begins so. */
+export function oneCase(records: Records, scenario: string, activity: string, at: string): CrashCase {
+  for (const { scenario: found, step } of stepsOf(records)) {
+    if (found.name !== scenario || step.activity !== activity) continue;
+    const where = WHERE.find((name) => name === at);
+    const operation = step.operations.findIndex((name) => name.startsWith(at));
+    const point = where === undefined ? operation + 1 || undefined : pointOf(step, where);
+    const [one] = caseAt(found, step, point);
+    if (one !== undefined) return one;
+  }
+  throw new Error(`there is no ${at} in ${activity} of ${scenario}`);
+}
+
+function caseAt(scenario: Scenario, { activity, call }: StepRecord, point: Point | undefined): CrashCase[] {
+  return point === undefined ? [] : [{ scenario, positions: [{ activity, call, point }] }];
+}
+
+function pointOf({ operations, tools }: StepRecord, where: Where): Point | undefined {
+  if (where === 'start' || where === 'end') return where;
+  if (where === 'middle') return operations.length === 0 ? undefined : Math.ceil(operations.length / 2);
+  const [greatest] = tools.toSorted((one, other) => other.movedBytes - one.movedBytes);
+  if (greatest === undefined || greatest.movedBytes < MEETABLE_BYTES) return undefined;
+  return { tool: greatest.name, afterBytes: greatest.movedBytes / 2 };
+}
+
+/** The steps of each scenario, in the bounded form only those that are unlike the steps of others. */
+function stepsOf(records: Records): { scenario: Scenario; step: StepRecord }[] {
+  return [...records].flatMap(([scenario, steps]) =>
+    steps
+      .filter(({ activity, attempt }) => attempt === 1 && (all(scenario) || scenario.differsIn?.includes(activity)))
+      // It is asked again and again, until it is its turn.
+      .filter(({ activity, call }) => activity !== 'endAbandonedLock' || call === 1)
+      // How often a host is asked whether it is there depends on how long a run takes; at the removal it is always asked.
+      .filter(({ activity, call }) => activity !== 'checkHost' || (call === 1 && scenario.database.includes('changed')))
+      .map((step) => ({ scenario, step })),
+  );
+}
+
+function all({ differsIn, onlyThese }: Scenario): boolean {
+  return differsIn === undefined || (isLong && onlyThese !== true);
+}
+
+/** Mulberry32: small, and good enough to choose positions. */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
