@@ -22,8 +22,7 @@ export async function examineRestore(
     return [ok(area, `${server.admin.user} may restore ${name}${known}`)];
   } catch (error) {
     const found = failureOf(area, error);
-    const needsTrust = error instanceof CofreError && error.code === 'privileged-objects';
-    return [{ ...found, state: needsTrust ? 'warn' : 'fail', message: `a restore is refused: ${found.message}` }];
+    return [{ ...found, message: `a restore is refused: ${found.message}` }];
   }
 }
 

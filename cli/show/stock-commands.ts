@@ -7,7 +7,7 @@ import { objectPrefix } from '../../catalog/backup-id.ts';
 import type { DatabaseFacts, Manifest, RoleFacts } from '../../catalog/manifest.ts';
 import type { AppliedConfig, DestinationConfig } from '../../config/schema.ts';
 import { shapeClauses } from '../../sources/postgres/create-database.ts';
-import { assignment } from '../../sources/postgres/settings.ts';
+import { assignment, settingStatement } from '../../sources/postgres/settings.ts';
 import { bytesInWords } from '../print.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
@@ -136,10 +136,8 @@ function databaseSql({ database: facts, server }: Manifest): string[] {
     }
   }
   for (const setting of facts.settings) {
-    const whose =
-      setting.role === null ? `DATABASE ${database}` : `ROLE ${escapeIdentifier(setting.role)} IN DATABASE ${database}`;
     const assigned = assignment(setting);
-    if (assigned !== undefined) statements.push(`ALTER ${whose} SET ${assigned};`);
+    if (assigned !== undefined) statements.push(`${settingStatement({ setting, assigned }, facts.name)};`);
   }
   return statements;
 }

@@ -117,12 +117,26 @@ function mend(kinds: ReadonlySet<Kind>, target: PostgresTarget, versionNumber: n
     statements.push(
       versionNumber >= 140_000
         ? `GRANT pg_read_all_data TO ${role};`
-        : `for each schema: GRANT USAGE ON SCHEMA … TO ${role}; GRANT SELECT ON ALL TABLES IN SCHEMA … TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA … TO ${role};`,
+        : forEach(grantsBySchema(pg.escapeLiteral(target.user))),
     );
   }
   if (kinds.has('rows')) statements.push(`ALTER ROLE ${role} BYPASSRLS;`);
   if (kinds.has('largeObject')) statements.push(mendLargeObjects(target, versionNumber));
   return statements;
+}
+
+/**
+ * As docs/operations.md does it. Not on schemas that PUBLIC may use already: before 15 an admin that is no superuser could not
+ * restore a right on the schema public.
+ */
+function grantsBySchema(user: string): string[] {
+  const grant = (what: string, where: string): string =>
+    `SELECT format('GRANT ${what} %I TO %I', nspname, ${user}) AS statement FROM pg_namespace WHERE nspname !~ '^pg_' AND ${where}`;
+  const notPublic = `NOT has_schema_privilege('public', oid, 'USAGE')`;
+  return [
+    grant('USAGE ON SCHEMA', notPublic),
+    ...['TABLES', 'SEQUENCES'].map((all) => grant(`SELECT ON ALL ${all} IN SCHEMA`, `nspname <> 'information_schema'`)),
+  ];
 }
 
 /**
@@ -133,9 +147,12 @@ function mendLargeObjects({ user, database }: PostgresTarget, versionNumber: num
   const role = pg.escapeIdentifier(user);
   if (versionNumber < 180_000)
     return `ALTER ROLE ${role} IN DATABASE ${pg.escapeIdentifier(database)} SET lo_compat_privileges = on;`;
-  const grants = [
+  return forEach([
     `SELECT format('GRANT SELECT ON LARGE OBJECT %s TO %I', oid, ${pg.escapeLiteral(user)}) AS statement FROM pg_largeobject_metadata`,
-    `SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON LARGE OBJECTS TO %I', pg_get_userbyid(lomowner), ${pg.escapeLiteral(user)}) FROM pg_largeobject_metadata`,
-  ].join(' UNION ALL ');
-  return `DO $$ DECLARE g record; BEGIN FOR g IN ${grants} LOOP EXECUTE g.statement; END LOOP; END $$;`;
+    `SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON LARGE OBJECTS TO %I', rolname, ${pg.escapeLiteral(user)}) FROM pg_largeobject_metadata JOIN pg_roles r ON r.oid = lomowner WHERE NOT rolsuper`,
+  ]);
+}
+
+function forEach(statements: readonly string[]): string {
+  return `DO $$ DECLARE g record; BEGIN FOR g IN ${statements.join(' UNION ALL ')} LOOP EXECUTE g.statement; END LOOP; END $$;`;
 }

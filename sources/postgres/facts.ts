@@ -11,7 +11,7 @@ import type {
 } from '../../catalog/manifest.ts';
 import { readOwners } from './owners.ts';
 import { readPrivilegedObjects, SUPERUSER_SETTING } from './privileged.ts';
-import { isOfApplication } from './settings.ts';
+import { isOfApplication, isOfBackups } from './settings.ts';
 import { readRestoreNeeds } from './restore-needs.ts';
 
 /** Which server this is. */
@@ -24,13 +24,15 @@ export async function readServerFacts(client: pg.Client): Promise<ServerFacts> {
 }
 
 /**
- * What a restore of the current database needs and its dump does not carry. Read it inside one snapshot, so that it
- * belongs together. Leaves the session with an empty `search_path`.
+ * What a restore of the current database needs and its dump does not carry, read by the login that backs up. Read it
+ * inside one snapshot, so that it belongs together. Leaves the session with an empty `search_path`.
  */
 export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFacts> {
   const database = await readDatabase(client);
   const settings = await readSettings(client);
   const roles = await readRoles(client);
+  const { login } = only((await client.query<{ login: string }>('select current_user as login')).rows);
+  const superusers = settings.filter((setting) => setting.superuser && !isOfBackups(setting, login));
   return {
     ...database,
     settings,
@@ -39,7 +41,7 @@ export async function readDatabaseFacts(client: pg.Client): Promise<DatabaseFact
     memberships: await readMemberships(client, roles),
     privileged: [
       ...(await readPrivilegedObjects(client)),
-      ...settings.filter((setting) => setting.superuser).map(({ name }) => ({ type: 'SETTING', schema: null, name })),
+      ...superusers.map(({ name }) => ({ type: 'SETTING', schema: null, name })),
     ],
     owners: await readOwners(client),
     needs: await readRestoreNeeds(client),

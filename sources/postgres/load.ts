@@ -1,8 +1,8 @@
 import pg from 'pg';
 
 import type { DatabaseFacts } from '../../catalog/manifest.ts';
-import { CofreError } from '../../errors/error.ts';
-import { withClient } from '../../postgres/connect.ts';
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import { SQLSTATE, withClient } from '../../postgres/connect.ts';
 import type { ToolContext } from '../../processes/tool.ts';
 import { readAdminRights } from './admin-rights.ts';
 import { analyzeDatabase } from './analyze.ts';
@@ -13,7 +13,7 @@ import { runPgRestore, UNLOGGED, type PgRestoreRun, type RestoreHow } from './pg
 import { restoreStatement, withAdminIn, type Replacement, type RestoreTarget } from './restore-target.ts';
 import { holdSecrets, namesOf } from './restore-failure.ts';
 import { dropRestoreLogin, type RestoreLogin } from './roles.ts';
-import { settingStatements } from './settings.ts';
+import { settingsWithValues, settingStatement } from './settings.ts';
 import type { RestorePlan, TocEntry } from './table-of-contents.ts';
 
 const { escapeIdentifier } = pg;
@@ -90,7 +90,7 @@ export async function loadDatabase(request: LoadRequest): Promise<readonly strin
   tell(0);
   const warnings = await withAdminIn(target, replacement, (client) => handOver(client, request));
   // Rights after ownership: an owner that changes later would take the rights of the one before with it.
-  await restore('admin', plan.acl, 1, { rights: true });
+  await restore('admin', superuser ? acl : await withoutPublic(request), 1, { rights: true });
   // Last: from now on event triggers see what is done.
   await restore('admin', plan.postDataAdmin, 1);
   // After the last session of ours that has work to do there: they also apply to ours.
@@ -131,16 +131,40 @@ async function giveToLogin(
   await openToLogin(client, login.user);
 }
 
+/**
+ * Before 15 only a superuser gives rights on the schema public. Where the manifest says that it is as a server makes it, there
+ * are none but those of the login that backs up, which it has through PUBLIC all the same.
+ */
+async function withoutPublic({ plan, target, facts }: LoadRequest): Promise<readonly TocEntry[]> {
+  const { versionNumber } = await withClient(target.admin, readAdminRights);
+  if (versionNumber >= 150_000 || facts?.needs?.changedPublic !== false) return plan.acl;
+  return plan.acl.filter(({ type, schema, name }) => !(type === 'ACL' && schema === null && name === 'SCHEMA public'));
+}
+
 /** What `pg_dump` leaves out without --create. Gives warnings. */
 async function replaySettings(client: pg.Client, request: LoadRequest, superuser: boolean): Promise<string[]> {
   const { facts, replacement } = request;
   if (facts === null) return [];
   const database = replacement.name;
   await client.query(`ALTER DATABASE ${escapeIdentifier(database)} CONNECTION LIMIT ${facts.connectionLimit}`);
-  const { statements, unread } = await settingStatements({ ...request, facts, database });
+  const { read, unread } = await settingsWithValues({ ...request, facts });
   if (superuser) for (const setting of UNLOGGED) await client.query(`SET ${setting}`);
-  for (const [name, statement] of statements) {
-    await restoreStatement(client, `the setting ${name} could not be restored`, statement, 'theirs');
+  const left: string[] = [];
+  for (const one of read) {
+    const { role, name, superuser: ofSuperusers } = one.setting;
+    const what = `the setting ${name} of ${role ?? 'the database'} could not be restored`;
+    // With an admin that is none, every other one was refused before: it is of the login that backs up.
+    const mayStay = ofSuperusers && !superuser;
+    try {
+      await restoreStatement(client, what, settingStatement(one, database), mayStay ? 'ours' : 'theirs');
+    } catch (error) {
+      if (!mayStay || !(error instanceof CofreError) || nativeCode(error.cause) !== SQLSTATE.insufficientPrivilege)
+        throw error;
+      left.push(`${what}; as a superuser: ${settingStatement(one, request.target.database)};`);
+    }
   }
-  return unread.map((name) => `the value of the setting ${name} could not be read out of the backup: set it again`);
+  return [
+    ...left,
+    ...unread.map((name) => `the value of the setting ${name} could not be read out of the backup: set it again`),
+  ];
 }

@@ -81,7 +81,8 @@ async function lacksOfRoles(
 ): Promise<Lack[]> {
   const acting = new Set(await ownersAfter(client, target, facts));
   const { missing } = await findMemberships(client, facts?.memberships ?? []);
-  const settings = (facts?.settings ?? []).flatMap(({ role }) => role ?? []);
+  // What takes a superuser is refused by its own name, unless a restore can do without it.
+  const settings = (facts?.settings ?? []).flatMap(({ role, superuser }) => (superuser ? [] : (role ?? [])));
   const administering = new Set([...missing.map(({ role }) => role), ...settings]);
   const roles = await readRoleUse(client, rights, [...new Set([...acting, ...administering])]);
   return roles.flatMap(({ name, superuser, acts, administers }): Lack[] => {

@@ -52,12 +52,16 @@ const SUPERUSERS_RIGHTS = [
 const OWN_TABLE = `c.relkind in ('r', 'p') and c.oid >= 16384 and not exists (select from pg_depend e
   where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')`;
 
+/** Rights on the schema public (`n`) that this login, which backs up, was given: PUBLIC has them there, so that none is lost. */
+const GIVEN_TO_BACKUPS = `exists (select from aclexplode(array[u.acl]) a join pg_roles r on r.oid = a.grantee
+  where r.rolname = current_user and a.grantee <> n.nspowner and a.grantor = n.nspowner and not a.is_grantable)`;
+
 function named(objects: string): string {
   return `array(select i.type || ' ' || i.identity from (${objects}) o cross join pg_identify_object(o.class, o.oid, 0) i
     order by 1 limit ${NAMED})`;
 }
 
-/** Reads what takes more than to own the database. */
+/** Reads, as the login that backs up, what takes more than to own the database. */
 export async function readRestoreNeeds(client: pg.Client): Promise<RestoreNeeds> {
   const tables = (condition: string): string =>
     named(`select 'pg_class'::regclass as class, c.oid from pg_class c where ${OWN_TABLE} and ${condition}`);
@@ -69,7 +73,8 @@ export async function readRestoreNeeds(client: pg.Client): Promise<RestoreNeeds>
       array(select extname::text from pg_extension where cardinality(extconfig) > 0 order by 1) as "extensionTables",
       current_setting('server_version_num')::int < 150000 and not exists (
         select from pg_namespace n join pg_init_privs i on i.classoid = 'pg_namespace'::regclass and i.objoid = n.oid
-        where n.oid = 2200 and n.nspowner < 16384 and n.nspacl::text = i.initprivs::text
+        where n.oid = 2200 and n.nspowner < 16384 and i.initprivs::text = array(
+            select u.acl from unnest(n.nspacl) with ordinality as u (acl, position) where not ${GIVEN_TO_BACKUPS} order by position)::text
           and obj_description(n.oid, 'pg_namespace') = 'standard public schema') as "changedPublic"`);
   const [needs] = rows;
   if (needs === undefined) throw new Error('a query that always gives one row gave none');

@@ -20,6 +20,14 @@ export function isOfApplication(name: string): boolean {
   return name.includes('.');
 }
 
+/**
+ * Cofre's own part of a database: `docs/operations.md` gives it to the login that backs up, for the large objects before 18.
+ * It is no work of the source's, so it is no reason to refuse a restore.
+ */
+export function isOfBackups({ role, name }: DatabaseSetting, backupLogin: string): boolean {
+  return role === backupLogin && name === 'lo_compat_privileges';
+}
+
 /** `search_path TO 'a', 'b'`; undefined for a setting whose value is in the archive alone. */
 export function assignment({ name, value }: DatabaseSetting): string | undefined {
   if (value === null) return undefined;
@@ -27,29 +35,38 @@ export function assignment({ name, value }: DatabaseSetting): string | undefined
   return `${nameOf(name)} TO ${values.length === 0 ? `''` : values.map(escapeLiteral).join(', ')}`;
 }
 
-/** The settings of a database as statements, by their names, and the names of those whose values cannot be read. */
-export async function settingStatements(
+/** A setting with what it is set to, as `assignment` gives it. */
+export interface ReadSetting {
+  readonly setting: DatabaseSetting;
+  readonly assigned: string;
+}
+
+/** The statement that sets it in a database. */
+export function settingStatement({ setting, assigned }: ReadSetting, database: string): string {
+  const where = `DATABASE ${escapeIdentifier(database)}`;
+  return `ALTER ${setting.role === null ? where : `ROLE ${escapeIdentifier(setting.role)} IN ${where}`} SET ${assigned}`;
+}
+
+/** The settings of a database, and the names of those whose values cannot be read. */
+export async function settingsWithValues(
   request: ToolContext & {
     readonly facts: DatabaseFacts;
-    readonly database: string;
     readonly pgRestore: string;
     readonly archive: OpenArchive;
   },
-): Promise<{ readonly statements: ReadonlyMap<string, string>; readonly unread: readonly string[] }> {
+): Promise<{ readonly read: readonly ReadSetting[]; readonly unread: readonly string[] }> {
   const { settings } = request.facts;
   const archived = settings.some(({ value }) => value === null)
     ? await readArchived(request)
     : new Map<string, string>();
-  const statements = new Map<string, string>();
+  const read: ReadSetting[] = [];
   const unread: string[] = [];
   for (const setting of settings) {
     const assigned = assignment(setting) ?? archived.get(keyOf(setting));
-    const database = `DATABASE ${escapeIdentifier(request.database)}`;
-    const whose = setting.role === null ? database : `ROLE ${escapeIdentifier(setting.role)} IN ${database}`;
     if (assigned === undefined) unread.push(setting.name);
-    else statements.set(`${setting.name} of ${setting.role ?? 'the database'}`, `ALTER ${whose} SET ${assigned}`);
+    else read.push({ setting, assigned });
   }
-  return { statements, unread };
+  return { read, unread };
 }
 
 const IDENTIFIER = `(?:"(?:[^"]|"")+"|[^\\s".;]+)`;
@@ -65,7 +82,7 @@ async function readArchived({
   pgRestore,
   archive,
   ...context
-}: Parameters<typeof settingStatements>[0]): Promise<Map<string, string>> {
+}: Parameters<typeof settingsWithValues>[0]): Promise<Map<string, string>> {
   const args = ['--create', '--use-list=/dev/null', '--file=-', `--format=${archive.format}`, archive.path];
   const encoding = facts.encoding === 'UTF8' ? 'utf8' : 'latin1';
   const sql = await captureTool({ name: 'pg_restore', path: pgRestore, args }, { ...context, encoding });

@@ -174,7 +174,7 @@ export function refusePrivileged(objects: readonly PrivilegedObject[]): void {
   if (names.length === 0) return;
   const shown = names.slice(0, 50).join(', ') + (names.length > 50 ? ` and ${names.length - 50} more` : '');
   throw new CofreError('privileged-objects', `only a superuser may create what the backup holds: ${shown}`, {
-    hint: 'where the source of this backup is trusted with that, set `trusted: true` in the database: of the environment',
+    hint: 'where the source of this backup is trusted with that, set `trusted: true` in the database: of the environment; the admin login of the server must then be a superuser',
   });
 }
 

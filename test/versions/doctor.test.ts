@@ -81,3 +81,12 @@ test('what only a superuser could restore is said while the database is still th
   assert.match(refused?.message ?? '', /^a restore is refused: .*: to create the extension postgres_fdw$/);
   assert.equal(refused?.hint, 'give servers: an admin login with SUPERUSER');
 });
+
+test('so is what is refused because the source is not trusted: it is no warning, for every restore would fail', async (t) => {
+  t.after(() => run(server.superuser, 'ALTER DATABASE acme RESET log_min_messages'));
+  await run(server.superuser, `ALTER DATABASE acme SET log_min_messages = 'error'`);
+  const [refused] = (await examine()).filter(({ message }) => /refused/.test(message));
+  assert.equal(refused?.state, 'fail');
+  assert.match(refused?.message ?? '', /^a restore is refused: only a superuser .* holds: SETTING log_min_messages$/);
+  assert.match(refused?.hint ?? '', /`trusted: true` .*; the admin login of the server must then be a superuser$/);
+});
