@@ -194,15 +194,6 @@ async function isTriedAgain(site: CrashSite, environment: string): Promise<boole
   return true;
 }
 
-/** Ends a server at once and starts it again; then the steps go on, with connections that are gone. */
-export function restartServer(restart: () => Promise<void>): Disturbance {
-  return async (_site, worker, { goOn }) => {
-    await restart();
-    goOn();
-    return worker;
-  };
-}
-
 /**
  * Lets `disturb` happen at every point of `cases`, as many at once as there are environments for.
  * @throws AggregateError of the cases that did not come out right. @throws Error at once when a point is never reached.

@@ -1,10 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import type { Client, WorkflowHandle } from '@temporalio/client';
 
-import { Secret } from '../../config/secret.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
 import { Installation } from '../acceptance/installation.ts';
 import { sampleSql } from '../acceptance/sample-data.ts';
@@ -20,15 +19,7 @@ const ROWS = 4_000;
  */
 export type Purpose = 'staged' | 'streamed' | 'debt' | 'new';
 
-/** A server of the test's own, on this machine; its superuser is called as that of the common one. */
-export interface ServerLogin {
-  readonly port: number;
-  readonly password: string;
-}
-
 export interface SiteOptions {
-  /** Of the server with the environments' databases, where it is not the tests' common one. */
-  readonly server?: ServerLogin;
   readonly jobs?: number;
   /** How soon a host counts as lost. */
   readonly limits?: Limits;
@@ -57,7 +48,7 @@ export class CrashSite {
   /** `count`: how many environments for each purpose. */
   static async create(
     count: Readonly<Record<Purpose, number>>,
-    { server, jobs = 2, limits = 'patient', change = () => undefined }: SiteOptions = {},
+    { jobs = 2, limits = 'patient', change = () => undefined }: SiteOptions = {},
   ): Promise<CrashSite> {
     const purposes = ['staged', 'streamed', 'debt', 'new'] as const;
     const named = purposes.map((purpose) => [
@@ -66,15 +57,14 @@ export class CrashSite {
     ]);
     const environments = Object.fromEntries(named) as Record<Purpose, string[]>;
     const installation = await Installation.create([], {}, (config) => {
-      configure(config, environments, jobs, server);
+      configure(config, environments, jobs);
       change(config as unknown as SiteConfig);
     });
-    const admin = installation.admin;
     const site = new CrashSite({
       installation,
       environments,
       client: await installation.client(),
-      server: server === undefined ? admin : { ...admin, port: server.port, password: new Secret(server.password) },
+      server: installation.admin,
       workers: new FaultyWorkers(installation, await bundleWithShortLimits(installation.folder, limits)),
     });
     await site.#makeSeed();
@@ -205,21 +195,14 @@ function configure(
   configuration: Record<string, unknown>,
   environments: Readonly<Record<Purpose, readonly string[]>>,
   jobs: number,
-  server: ServerLogin | undefined,
 ): void {
   const config = configuration as unknown as SiteConfig;
   const { h1 } = config.hosts;
-  const { pg } = config.servers;
-  if (h1 === undefined || pg === undefined) throw new Error('an installation has the host h1 and the server pg');
+  if (h1 === undefined) throw new Error('an installation has the host h1');
   const folder = dirname(h1.spool);
   const id = (configuration['catalog'] as { database: string }).database.replace(/_catalog$/, '');
   // As many as stand still at once, and some more.
   h1.heavy = 16;
-  if (server !== undefined) {
-    const login = { user: pg.admin.user, password: `file:${join(folder, 'server-password')}` };
-    writeFileSync(join(folder, 'server-password'), server.password, { mode: 0o600 });
-    config.servers['pg'] = { ...pg, port: server.port, backup: login, admin: login };
-  }
   mkdirSync(join(folder, 'full'), { mode: 0o700 });
   config.destinations['full'] = { type: 'directory', path: join(folder, 'full'), hosts: ['h1'] };
   const policy = (pipeline: string, ...to: string[]): object => ({
