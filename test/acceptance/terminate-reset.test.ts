@@ -113,6 +113,9 @@ describe('a run that an operator terminates or resets', () => {
         const { status } = await client.workflow.getHandle('op/two').describe();
         return status.name !== 'RUNNING';
       });
+      // Reset to its first step it got another id: what it was before is closed by the next that looks for lost runs.
+      assert.equal((await installation.cofre(['apply', '--yes'])).code, 0);
+      assert.ok((await backupsOf('two')).every(({ state }) => state !== 'running'));
     });
   }
 
@@ -126,6 +129,7 @@ describe('a run that an operator terminates or resets', () => {
       assert.match(end.error?.message ?? '', REFUSED, step);
       assert.deepEqual(await listing(folder), before, step);
       assert.equal((await backupsOf('two')).find(({ id }) => id === run.backupId)?.state, 'complete');
+      assert.deepEqual(await readdir(join(installation.spool, 'two')), [], step);
     }
   });
 
