@@ -65,6 +65,24 @@ test('case 128: a step of a run that is closed can publish nothing any more', as
   await assert.rejects(recordCopy(catalog, { ...copy, state: 'verified' }), { code: 'refused' });
 });
 
+test('case 120: a dump that another host has replaced is sent and published no more', async () => {
+  const { catalog } = fresh;
+  const id = await rows.dumped('replaced');
+  await recordDump(catalog, {
+    backupId: id,
+    attempt: 'a1-2',
+    host: 'erp-02',
+    rows: 7,
+    rawBytes: 1000,
+    warnings: [],
+  });
+  await requireCurrentDump(catalog, id, 'a1-2');
+  await assert.rejects(requireCurrentDump(catalog, id, 'a1-1'), {
+    code: 'refused',
+    message: /a1-1 .* comes too late: the dump a1-2 took its place/,
+  });
+});
+
 test('case 128: a restore that no run owns is closed, can swap nothing any more, and its end comes too late', async () => {
   const { catalog } = fresh;
   const restore = {

@@ -192,11 +192,21 @@ async function watchTool(step: Step, child: ChildProcess, pid: number, args: rea
     tool.movedBytes = Math.max(tool.movedBytes, moved);
     const wanted = step.wants();
     if (typeof wanted === 'object' && wanted.tool === name && tool.movedBytes >= wanted.afterBytes) {
-      process.kill(-pid, 'SIGSTOP');
+      // It may end in this moment: then the step stands at its end.
+      if (!signalGroup(pid, 'SIGSTOP')) return;
       await step.stand(`in the middle of ${name}`);
-      process.kill(-pid, 'SIGCONT');
+      signalGroup(pid, 'SIGCONT');
     }
     await sleep(2);
+  }
+}
+
+/** Whether the group is still there. */
+function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(-pid, signal);
+  } catch {
+    return false;
   }
 }
 

@@ -7,7 +7,7 @@ import type { Scenario } from './scenarios.ts';
 const MEETABLE_BYTES = 100_000;
 
 /** All the runs stand still together, so the longest chain says how often. */
-const IN_ONE_RUN = isLong ? 5 : 3;
+const IN_ONE_RUN = 5;
 
 export type Records = ReadonlyMap<Scenario, readonly StepRecord[]>;
 type Where = 'start' | 'middle' | 'tool' | 'end';
@@ -15,14 +15,11 @@ const WHERE: readonly Where[] = ['start', 'middle', 'tool', 'end'];
 
 /**
  * The start, the middle and the end of every step, and the middle of its greatest tool; in few runs, because each kill
- * costs the time until it is noticed: the starts of a scenario together, its middles, its tools and its ends. In the
- * bounded form, of the steps that make and publish a backup or a database.
+ * costs the time until it is noticed: the starts of a scenario together, its middles, its tools and its ends.
  */
 export function chainedCases(records: Records): CrashCase[] {
   return [...records.keys()].flatMap((scenario) => {
-    const steps = stepsOf(records).filter(
-      (one) => one.scenario === scenario && (isLong || scenario.bounded?.includes(one.step.activity)),
-    );
+    const steps = stepsOf(records).filter((one) => one.scenario === scenario);
     return WHERE.flatMap((where) => {
       const met = steps.flatMap(({ step }) => {
         const point = pointOf(step, where);

@@ -18,8 +18,6 @@ export interface Scenario {
   readonly makes: 0 | 1;
   /** What has to happen first: at this point an operator cancels the run, or as soon as it is there. */
   readonly cancelledAt?: Position | 'once';
-  /** In the bounded form, the steps that are met at their start, middle and end; others are met at random. */
-  readonly bounded?: readonly string[];
   /** In the bounded form, the activities in which it differs from the scenarios before it. */
   readonly differsIn?: readonly string[];
   /** Its other steps have no place in their order: they run at the same time, or before it is cancelled. */
@@ -69,7 +67,6 @@ export const scenarios: readonly Scenario[] = [
     ...backup,
     name: 'a backup',
     purpose: 'staged',
-    bounded: ['dump', 'compressDump', 'upload', 'verify', 'finishBackup'],
   },
   {
     ...backup,
@@ -81,7 +78,6 @@ export const scenarios: readonly Scenario[] = [
     ...restore,
     name: 'a restore over a live database',
     purpose: 'staged',
-    bounded: ['loadDatabase', 'swapDatabase'],
   },
   {
     ...restore,

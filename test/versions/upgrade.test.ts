@@ -8,18 +8,24 @@ import { Secret } from '../../config/secret.ts';
 import { fingerprintDatabase, type Fingerprint } from '../../demo/compare-databases.ts';
 import { checkTarget } from '../../sources/postgres/check-target.ts';
 import type { RestoreTarget } from '../../sources/postgres/restore-target.ts';
+import { isLong } from '../long.ts';
 import { startVersion, type Major, type VersionServer } from '../postgres-version.ts';
 import { backUp, clientsFor, makeSource, restoreOver, type Source, type VersionBackup } from './round-trip.ts';
 
-/** From the oldest to some newer ones, and from each to the next. */
-const WAYS: readonly (readonly [from: Major, to: readonly Major[]])[] = [
-  [12, [13, 14, 18]],
-  [13, [14]],
-  [14, [15]],
-  [15, [16]],
-  [16, [17]],
-  [17, [18]],
-];
+/** From the oldest to the newest and, at full size, from each to the next. */
+const WAYS: readonly (readonly [from: Major, to: readonly Major[]])[] = isLong
+  ? [
+      [12, [13, 14, 18]],
+      [13, [14]],
+      [14, [15]],
+      [15, [16]],
+      [16, [17]],
+      [17, [18]],
+    ]
+  : [
+      [12, [14, 18]],
+      [15, [16]],
+    ];
 
 /** What is the same whatever the server's version: rows, sequences and large objects. */
 async function contentOf(source: Source['target'], major: Major): Promise<Partial<Fingerprint>> {
