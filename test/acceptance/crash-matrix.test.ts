@@ -90,7 +90,7 @@ describe('a worker that dies or freezes', () => {
     await crash([...fixed, ...cases], killWorker);
   });
 
-  it('case 118: frozen until others have tried its steps again, and woken, it disturbs nothing', async () => {
+  const frozen = async (): Promise<void> => {
     const fixed = [
       oneCase(records, 'a backup', 'upload', 'fs.link'),
       oneCase(records, 'a backup', 'verify', 'fs.link'),
@@ -98,6 +98,7 @@ describe('a worker that dies or freezes', () => {
       oneCase(records, 'a restore over a live database', 'loadDatabase', 'sql.query CREATE DATABASE'),
       oneCase(records, 'a restore over a live database', 'loadDatabase', 'sql.query COMMENT ON DATABASE'),
     ];
-    await crash(isLong ? chainedCases(records) : [...fixed, ...randomCases(records, 3, seed + 1)], freezeWorker);
-  });
+    await crash([...fixed, ...chainedCases(records)], freezeWorker);
+  };
+  if (isLong) it('case 118: frozen until others have tried its steps again, and woken, it disturbs nothing', frozen);
 });
