@@ -98,9 +98,9 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
   client.on('error', () => undefined);
   try {
     await client.connect();
-    await refusePooler(client, target);
+    const version = await refusePooler(client, target);
     // As the options above; but a server before 17, which does not know it, would refuse such a session.
-    await client.query(`select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'`);
+    if (version >= 170_000) await client.query('set transaction_timeout = 0');
     return client;
   } catch (cause) {
     await client.end().catch(() => undefined);
@@ -112,14 +112,16 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
  * Between us and a server a pooler gives one session to many clients: what we set would stay for the next, and what
  * must be one session would be spread over several. They differ in how they show: some refuse the settings that a session
  * begins with (`toServerError`), some leave them out, and most announce a process of their own. Asked first and by full
- * names only, because without those settings a name could be a customer's.
+ * names only, because without those settings a name could be a customer's. Gives the server's version, such as 150020.
  */
-async function refusePooler(client: pg.Client, target: PostgresTarget): Promise<void> {
-  const { rows } = await client.query<{ pid: number; path: string }>(
-    "select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('search_path') as path",
+async function refusePooler(client: pg.Client, target: PostgresTarget): Promise<number> {
+  const { rows } = await client.query<{ pid: number; path: string; version: string }>(
+    `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('search_path') as path,
+       pg_catalog.current_setting('server_version_num') as version`,
   );
   const announced = 'processID' in client ? client.processID : undefined;
   if (rows[0]?.pid !== announced || rows[0]?.path !== SAFE_SEARCH_PATH) throw poolerError(target);
+  return Number(rows[0].version);
 }
 
 /** Lends a session to `use` and always ends it. */

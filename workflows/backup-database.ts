@@ -12,7 +12,7 @@ import { chooseHost, onAnyHost, onHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, heavy, light, probe } from './steps.ts';
+import { control, heavy, light, probe, soon } from './steps.ts';
 import { HOST_OR_ROOM, waitingForRoom, type Wait } from './waits.ts';
 
 export interface BackupResult {
@@ -188,10 +188,6 @@ async function removeAll(removals: readonly (() => Promise<void>)[]): Promise<st
   return failures.length === 0 ? undefined : `not everything could be removed: ${failures.join('; ')}`;
 }
 
-function soon(): Date {
-  return new Date(Date.now() + 10 * 60_000);
-}
-
 async function dumpAlone(plan: BackupPlan, progress: BackupProgress): Promise<{ host: string; dumped: DumpReport }> {
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
@@ -257,7 +253,9 @@ async function cleanUp(
       ? []
       : [() => onHost(host, () => light(host, soon(), `clean up after ${plan.backupId}`).deleteLocal({ plan }))]),
   ]);
-  return left ?? (keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : left);
+  return (
+    left ?? (keepArchive ? `the archive stays in the spool of ${host} until a later backup is verified` : undefined)
+  );
 }
 
 function waitFor(what: string, progress: BackupProgress): Wait {

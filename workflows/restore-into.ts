@@ -20,7 +20,7 @@ import { beforeAll } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { describeRestore, type RestoreProgress } from './restore-text.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, heavy, light, probe } from './steps.ts';
+import { control, heavy, light, probe, soon } from './steps.ts';
 import { HOST_OR_ROOM, LOCKED, waitingForRoom, type Wait } from './waits.ts';
 
 export interface RestoreResult {
@@ -198,9 +198,9 @@ async function swappedAllTheSame(
 ): Promise<Replaced | null> {
   const { host, step, loaded, liveOid = null } = progress;
   if (step !== 'swap' || loaded === undefined) return null;
-  const soon = new Date(Date.now() + 10 * 60_000);
+  const endsAt = soon();
   try {
-    const steps = light(host, soon, `has the swap of ${plan.environment.id} come through?`);
+    const steps = light(host, endsAt, `has the swap of ${plan.environment.id} come through?`);
     const swapped = await onHost(host, () => steps.findSwap({ plan, loaded, liveOid }));
     if (swapped === null) return null;
     progress.tooLate = TOO_LATE + reasonOf(error).message;
@@ -256,10 +256,13 @@ async function leaveAsItIs(plan: RestorePlan, progress: RestoreProgress): Promis
 /** The restore is done whether or not its host lives to remove what only the restore needed: else its next worker does. */
 async function removeFetched(plan: RestorePlan, progress: RestoreProgress): Promise<void> {
   const { host } = progress;
-  const soon = new Date(Date.now() + 10 * 60_000);
+  const endsAt = soon();
   try {
     await onHost(host, () =>
-      light(host, soon, `clean up after the restore of ${plan.environment.id}`).cleanRestore({ plan, discard: false }),
+      light(host, endsAt, `clean up after the restore of ${plan.environment.id}`).cleanRestore({
+        plan,
+        discard: false,
+      }),
     );
   } catch (error) {
     progress.leftBehind = `what was fetched stays in the spool of ${host}: ${reasonOf(error).message}`;
@@ -293,11 +296,11 @@ async function giveUp(plan: RestorePlan, progress: RestoreProgress, error: unkno
   return await CancellationScope.nonCancellable(async () => {
     const reason = reasonOf(error);
     progress.reason = reason;
-    const soon = new Date(Date.now() + 10 * 60_000);
+    const endsAt = soon();
     try {
       // What was begun is on the server, where any host can remove it; a lost one has its files removed by its next worker.
       await onAnyHost([progress.host, ...plan.hosts], (any) =>
-        light(any, soon, 'remove what the restore began').cleanRestore({ plan, discard: true }),
+        light(any, endsAt, 'remove what the restore began').cleanRestore({ plan, discard: true }),
       );
     } catch (failure) {
       progress.leftBehind = `not everything could be removed: ${reasonOf(failure).message}`;

@@ -67,3 +67,8 @@ function hostSteps(
     summary,
   });
 }
+
+/** Until when a step is tried that only looks, or only clears up after a run. */
+export function soon(): Date {
+  return new Date(Date.now() + 10 * 60_000);
+}

@@ -3,36 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 
 import { Random } from '../../../bench/random.ts';
-import type { Pipeline } from '../../../catalog/manifest.ts';
-import { check, inPieces, makeSample, membersOf, type Sample } from './archive-sample.ts';
-import { makeDatabase, makeFolder, testClients } from './nasty-database.ts';
+import { check, inPieces, membersOf, samplesOf, type Sample } from './archive-sample.ts';
+import { makeFolder, testClients } from './nasty-database.ts';
 
-const samples = new Map<Pipeline, Sample>();
-const cleanup: (() => unknown)[] = [];
-
-before(async () => {
-  const context = { after: (hook: () => unknown) => cleanup.push(hook) } as unknown as TestContext;
-  const source = await makeDatabase(
-    context,
-    `create table big as select g as id, md5(g::text) as body from generate_series(1, 4000) g;
+const sampleOf = samplesOf(`create table big as select g as id, md5(g::text) as body from generate_series(1, 4000) g;
      create table small as select g as id, 'Conceição ' || g as name from generate_series(1, 20) g;
-     select lo_from_bytea(0, 'a small object')`,
-  );
-  for (const pipeline of ['staged', 'streamed'] as const)
-    samples.set(pipeline, await makeSample(context, source, pipeline));
-});
-after(async () => {
-  for (const hook of cleanup) await hook();
-});
-
-function sampleOf(pipeline: Pipeline): Sample {
-  const sample = samples.get(pipeline);
-  assert.ok(sample);
-  return sample;
-}
+     select lo_from_bytea(0, 'a small object')`);
 
 /** What a restorer would look at first, and which proves nothing. */
 async function listsFine(archive: string): Promise<void> {

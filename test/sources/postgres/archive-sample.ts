@@ -1,14 +1,15 @@
+import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { TestContext } from 'node:test';
+import { after, before, type TestContext } from 'node:test';
 
 import type { Pipeline } from '../../../catalog/manifest.ts';
 import { checkArchive } from '../../../sources/postgres/check-archive.ts';
 import type { Clients } from '../../../sources/postgres/clients.ts';
 import { compressDump } from '../../../sources/postgres/compress.ts';
 import type { DumpResult } from '../../../sources/postgres/dump.ts';
-import { dump, makeFolder, testClients, type TestDatabase } from './nasty-database.ts';
+import { dump, makeDatabase, makeFolder, testClients, type TestDatabase } from './nasty-database.ts';
 
 /** A good archive, and what was dumped. */
 export interface Sample {
@@ -26,6 +27,26 @@ export async function makeSample(context: TestContext, { target }: TestDatabase,
   const request = { directory, jobs: 2, scratch: join(directory, 'scratch'), stallMs: 30_000 };
   const { path, sha256 } = await compressDump(request);
   return { pipeline, clients: await testClients(), bytes: await readFile(path), dumped, path, sha256 };
+}
+
+/** Samples of one database by both pipelines, made before the tests of a file and removed after them. */
+export function samplesOf(sql?: string): (pipeline: Pipeline) => Sample {
+  const samples = new Map<Pipeline, Sample>();
+  const cleanup: (() => unknown)[] = [];
+  before(async () => {
+    const context = { after: (hook: () => unknown) => cleanup.push(hook) } as unknown as TestContext;
+    const source = await makeDatabase(context, sql);
+    for (const pipeline of ['staged', 'streamed'] as const)
+      samples.set(pipeline, await makeSample(context, source, pipeline));
+  });
+  after(async () => {
+    for (const hook of cleanup) await hook();
+  });
+  return (pipeline) => {
+    const sample = samples.get(pipeline);
+    assert.ok(sample);
+    return sample;
+  };
 }
 
 /** As a verification checks it, with what `options` changes. */

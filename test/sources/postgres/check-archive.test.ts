@@ -2,32 +2,15 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
-import { before, after, test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 
 import type { Pipeline } from '../../../catalog/manifest.ts';
 import { CofreError } from '../../../errors/error.ts';
 import type { DumpResult } from '../../../sources/postgres/dump.ts';
-import { check as checkSample, inPieces, makeSample, membersOf, type Sample } from './archive-sample.ts';
+import { check as checkSample, inPieces, makeSample, membersOf, samplesOf } from './archive-sample.ts';
 import { makeDatabase } from './nasty-database.ts';
 
-const samples = new Map<Pipeline, Sample>();
-const cleanup: (() => unknown)[] = [];
-
-before(async () => {
-  const context = { after: (hook: () => unknown) => cleanup.push(hook) } as unknown as TestContext;
-  const source = await makeDatabase(context);
-  for (const pipeline of ['staged', 'streamed'] as const)
-    samples.set(pipeline, await makeSample(context, source, pipeline));
-});
-after(async () => {
-  for (const hook of cleanup) await hook();
-});
-
-function sampleOf(pipeline: Pipeline): Sample {
-  const sample = samples.get(pipeline);
-  assert.ok(sample);
-  return sample;
-}
+const sampleOf = samplesOf();
 
 function check(
   pipeline: Pipeline,
