@@ -19,6 +19,8 @@ interface Outcome {
 }
 
 const TABLE = 'CREATE TABLE public.t AS SELECT id, md5(id::text) AS text FROM generate_series(1, 20000) id';
+/** Canaries that a database holds, so that they are in its backup. */
+const OF_THE_DATABASE = new Set(['user_mapping', 'subscription', 'row', 'setting', 'raised']);
 
 describe('no secret gets anywhere, whatever runs and fails', () => {
   let here: SecretInstallation;
@@ -157,16 +159,18 @@ describe('no secret gets anywhere, whatever runs and fails', () => {
       watch.processes.filter((hit) => !given(hit)),
       [],
     );
-    assert.deepEqual(watch.statements, []);
+    // A restore sends what the database says of itself, as statements that only its login and a superuser can see.
+    const ofTheRestore = ({ canary, place }: Hit): boolean =>
+      OF_THE_DATABASE.has(canary) && /^(CREATE (FUNCTION|USER MAPPING|SUBSCRIPTION)|ALTER DATABASE) /.test(place);
+    assert.deepEqual(
+      watch.statements.filter((hit) => !ofTheRestore(hit)),
+      [],
+    );
     const passwordFile = /\/spool\/\.run\/scratch\/login-\w+\/pgpass$/;
     const dumped = new RegExp(`/spool/(all|hostile)/`);
     for (const { canary, place, mode } of watch.files) {
       if (passwordFile.test(place)) assert.equal(mode, '600', place);
-      else
-        assert.ok(
-          dumped.test(place) && ['user_mapping', 'subscription', 'row', 'setting', 'raised'].includes(canary),
-          `${canary} in ${place}`,
-        );
+      else assert.ok(dumped.test(place) && OF_THE_DATABASE.has(canary), `${canary} in ${place}`);
     }
     for (const name of ['cofre_backup', 'cofre_admin', 'restore_login'])
       assert.ok(
