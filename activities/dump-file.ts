@@ -34,6 +34,7 @@ export async function findDumpFile(
   }
   const { config } = await readApplied(catalog);
   for (const [name, destination] of Object.entries(config.destinations)) {
+    if (destination.type !== 'directory') continue;
     const [, backupId = ''] = inside((await realPath(destination.path)) ?? destination.path, path) ?? [];
     if (isBackupId(backupId)) throw refusal(given, `belongs to the backup ${backupId} in the destination ${name}`);
   }

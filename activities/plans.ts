@@ -104,7 +104,7 @@ export function removalRunId(environment: string, restoreId: string): string {
   return `dropOldDatabase/${environment}/${restoreId}`;
 }
 
-/** Whether a host can reach a destination. Pure, because workflows decide by it too. */
-export function sees(host: string, destination: DestinationConfig): boolean {
-  return destination.shared === true || (destination.hosts?.includes(host) ?? false);
+/** Whether a host reaches a destination: one that names no hosts is reached by all. Pure, because workflows decide by it too. */
+export function sees(host: string, { hosts }: DestinationConfig): boolean {
+  return hosts === undefined || hosts.includes(host);
 }

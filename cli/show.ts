@@ -10,7 +10,8 @@ import { examplesAndExits } from './help.ts';
 import { bytesInWords, durationInWords, table } from './print.ts';
 import { printResult } from './result.ts';
 import { Session, type GlobalOptions } from './session.ts';
-import { objectPath, stockCommands } from './show/stock-commands.ts';
+import { objectKey, stockCommands } from './show/stock-commands.ts';
+import { objectAddress } from './show/stock-fetch.ts';
 
 export function register(program: Command, globals: () => GlobalOptions): void {
   program
@@ -133,7 +134,10 @@ function copyRows(
   config: AppliedConfig,
 ): [string, string][] {
   const destination = config.destinations[copy.destination];
-  const path = destination === undefined || manifest === null ? '' : `, ${objectPath(backup, manifest, destination)}`;
+  const path =
+    destination === undefined || manifest === null
+      ? ''
+      : `, ${objectAddress(destination, objectKey(backup, manifest))}`;
   const verified = copy.verifiedAt === null ? '' : ` at ${copy.verifiedAt}`;
   const rows: [string, string][] = [['copy', `${copy.destination}: ${copy.state}${verified}${path}`]];
   if (copy.error !== null) rows.push(['', `${copy.error.code}: ${copy.error.message}`]);

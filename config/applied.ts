@@ -40,7 +40,9 @@ export function parseApplied(json: unknown): AppliedConfig {
   if (parsed.success) return freezeConfig(parsed.data);
   // A field left out could be the one that says how to keep the data: what is not understood is not used.
   const fields = parsed.error.issues.slice(0, 5).map(({ path }) => path.map(String).join('.') || 'the whole');
-  const newer = parsed.error.issues.some(({ code }) => code === 'unrecognized_keys' || code === 'invalid_value');
+  const newer = parsed.error.issues.some(({ code }) =>
+    ['unrecognized_keys', 'invalid_value', 'invalid_union'].includes(code),
+  );
   throw new CofreError(
     'catalog-version',
     `the configuration in the catalog was written by ${newer ? 'a newer' : 'another'} version of Cofre (see ${fields.join(', ')})`,

@@ -1,16 +1,26 @@
 import { posix } from 'node:path';
 
 import type { Checkable } from './check.ts';
+import { notYet } from './not-yet.ts';
 import type { Finding, Path } from './problem.ts';
-import type { DestinationConfig } from './schema.ts';
+import type { DestinationConfig, DirectoryConfig } from './schema.ts';
 
 /** Folders that would get into each other's way, and policies that cannot be kept. */
 export function checkDestinations(config: Checkable): Finding[] {
-  return [...checkFolders(config), ...checkSpools(config), ...checkPolicies(config)];
+  return [...checkTypes(config), ...checkFolders(config), ...checkSpools(config), ...checkPolicies(config)];
+}
+
+/** The schema knows them; their drivers come with a later version. */
+function checkTypes({ destinations }: Checkable): Finding[] {
+  return Object.entries(destinations).flatMap(([name, { type }]) => {
+    const path = ['destinations', name, 'type'];
+    const message = notYet(path, type);
+    return message === undefined ? [] : [{ path, message }];
+  });
 }
 
 function checkFolders({ destinations }: Checkable): Finding[] {
-  const all = Object.entries(destinations);
+  const all = directoriesOf(destinations);
   return all.flatMap(([name, destination], index) =>
     all.slice(0, index).flatMap(([otherName, other]) => {
       const relation = relationOf(destination.path, other.path);
@@ -28,7 +38,7 @@ function checkFolders({ destinations }: Checkable): Finding[] {
 /** The spool is emptied by the worker: a destination inside would be deleted, and a spool inside one would look like backups. */
 function checkSpools({ hosts, destinations }: Checkable): Finding[] {
   return Object.entries(hosts).flatMap(([host, { spool }]) =>
-    Object.entries(destinations).flatMap(([name, destination]) => {
+    directoriesOf(destinations).flatMap(([name, destination]) => {
       const relation = sees(host, destination) ? relationOf(spool, destination.path) : undefined;
       if (relation === undefined) return [];
       return [
@@ -57,13 +67,17 @@ function checkPolicies({ policies }: Checkable): Finding[] {
   });
 }
 
-/** Whether a host sees a destination's folder. */
-export function sees(host: string, { shared, hosts }: DestinationConfig): boolean {
-  return shared === true || (hosts?.includes(host) ?? false);
+/** Whether a host reaches a destination: one that names no hosts is reached by all. */
+export function sees(host: string, { hosts }: DestinationConfig): boolean {
+  return hosts === undefined || hosts.includes(host);
 }
 
-function shareHost(a: DestinationConfig, b: DestinationConfig): boolean {
-  return a.shared === true || b.shared === true || (a.hosts ?? []).some((host) => sees(host, b));
+function shareHost(a: DirectoryConfig, b: DirectoryConfig): boolean {
+  return a.hosts === undefined || b.hosts === undefined || a.hosts.some((host) => sees(host, b));
+}
+
+function directoriesOf(destinations: Checkable['destinations']): [string, DirectoryConfig][] {
+  return Object.entries(destinations).filter((one): one is [string, DirectoryConfig] => one[1].type === 'directory');
 }
 
 function relationOf(folder: string, other: string): string | undefined {

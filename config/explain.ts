@@ -36,6 +36,12 @@ export const describeIssue: z.core.$ZodErrorMap = (issue) => {
         : `must be at least ${issue.minimum}`;
     case 'too_big':
       return `must ${issue.origin === 'string' ? 'have at most' : 'be at most'} ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`;
+    case 'invalid_union': {
+      const { discriminator } = issue;
+      if (discriminator === undefined || !isMap(input)) return undefined;
+      const options = Array.isArray(issue['options']) ? issue['options'] : [];
+      return Object.hasOwn(input, discriminator) ? `must be one of ${options.map(String).join(', ')}` : 'is missing';
+    }
     default:
       return undefined;
   }
@@ -52,7 +58,8 @@ export function explainIssues(
   const refused = new Set<string>();
   for (const issue of issues) {
     const path = issue.path as Path;
-    const message = issue.code === 'invalid_value' ? notYet(path, valueAt(raw, path)) : undefined;
+    const isChoice = issue.code === 'invalid_value' || issue.code === 'invalid_union';
+    const message = isChoice ? notYet(path, valueAt(raw, path)) : undefined;
     if (message === undefined) continue;
     refused.add(path.slice(0, 2).join('\n'));
     findings.push({ path, message });
@@ -61,7 +68,8 @@ export function explainIssues(
     const path = issue.path as Path;
     if (refused.has(path.slice(0, 2).join('\n'))) continue;
     if (issue.code === 'unrecognized_keys') {
-      findings.push(...issue.keys.map((key) => explainUnknown(path, key, mayHoldPieceOfSecret)));
+      const allowed = allowedFields(path, raw);
+      findings.push(...issue.keys.map((key) => explainUnknown(path, key, allowed, mayHoldPieceOfSecret)));
     } else if (issue.code === 'invalid_key') {
       findings.push({ path, at: 'name', message: issue.issues[0]?.message ?? 'is not a name' });
     } else findings.push({ path, message: issue.message });
@@ -69,8 +77,12 @@ export function explainIssues(
   return findings;
 }
 
-function explainUnknown(path: Path, key: string, mayHoldPieceOfSecret: (path: Path) => boolean): Finding {
-  const allowed = allowedFields(path);
+function explainUnknown(
+  path: Path,
+  key: string,
+  allowed: readonly string[],
+  mayHoldPieceOfSecret: (path: Path) => boolean,
+): Finding {
   const later = notYet([...path, key]);
   if (later !== undefined) return { path: [...path, key], at: 'name', message: later };
   const list = `allowed: ${allowed.join(', ')}`;
@@ -85,15 +97,23 @@ function explainUnknown(path: Path, key: string, mayHoldPieceOfSecret: (path: Pa
 
 let jsonSchema: object | undefined;
 
-/** The fields that the schema knows at `path`. */
-export function allowedFields(path: Path): string[] {
+/** The fields that the schema knows at `path`, where a mapping's `type` may decide. */
+function allowedFields(path: Path, raw: unknown): string[] {
   let schema: unknown = (jsonSchema ??= configJsonSchema());
-  for (const step of path) {
+  for (const [index, step] of path.entries()) {
+    schema = chosen(schema, valueAt(raw, path.slice(0, index)));
     if (!isMap(schema)) return [];
     const properties = isMap(schema['properties']) ? schema['properties'] : {};
     schema = Object.hasOwn(properties, step) ? properties[step] : (schema['additionalProperties'] ?? schema['items']);
   }
+  schema = chosen(schema, valueAt(raw, path));
   return isMap(schema) && isMap(schema['properties']) ? Object.keys(schema['properties']) : [];
+}
+
+/** Of alternatives, the one for the value's `type`. */
+function chosen(schema: unknown, value: unknown): unknown {
+  if (!isMap(schema) || !Array.isArray(schema['oneOf']) || !isMap(value)) return schema;
+  return schema['oneOf'].find((one: unknown) => valueAt(one, ['properties', 'type', 'const']) === value['type']);
 }
 
 function valueAt(raw: unknown, path: Path): unknown {

@@ -1,26 +1,18 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { z } from 'zod';
-
 import { CofreError, nativeCode } from '../errors/error.ts';
 import { toDirectoryError } from './directory-errors.ts';
-import { RESERVED_KEY } from './key.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker } from './marker.ts';
 import { syncFolder } from './sync-folder.ts';
 import { isTemporary, removeAbandoned, temporaryName } from './temporary-file.ts';
 
 /**
- * The file that shows that the right volume is mounted. Without it an empty mount point would take the backups, fill the
- * system's own disk and look like a destination that has lost everything.
+ * Gives the id in the folder's marker, which shows that the right volume is mounted. Without it an empty mount point would
+ * take the backups, fill the system's own disk and look like a destination that has lost everything.
+ * @throws CofreError `not-mounted` when there is none.
  */
-export const MARKER = RESERVED_KEY;
-
-const marker = z.looseObject({ format: z.literal(1), id: z.uuid() });
-const MARKER_MAX_BYTES = 4096;
-
-/** Gives the id in the folder's marker. @throws CofreError `not-mounted` when there is none. */
 export async function requireMarker(root: string): Promise<string> {
   const text = await readMarker(root);
   if (text === undefined) {
@@ -28,14 +20,8 @@ export async function requireMarker(root: string): Promise<string> {
       hint: 'mount it; a new, empty folder is prepared by `cofre apply`',
     });
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  const parsed = marker.safeParse(value);
-  if (parsed.success) return parsed.data.id;
+  const id = markerId(text);
+  if (id !== undefined) return id;
   throw new CofreError('not-mounted', `the ${MARKER} in ${root} is not one that this Cofre wrote or knows`, {
     hint: 'look what is mounted there; a newer Cofre may have prepared it',
   });
@@ -57,7 +43,7 @@ export async function prepareDirectory(
     await removeAbandoned(root, Date.now());
     const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
     try {
-      await file.writeFile(`${JSON.stringify({ format: 1, id: randomUUID() })}\n`);
+      await file.writeFile(newMarker());
       await file.sync();
     } finally {
       await file.close();

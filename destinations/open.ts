@@ -1,4 +1,5 @@
 import type { DestinationConfig } from '../config/schema.ts';
+import { CofreError } from '../errors/error.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory.ts';
 
@@ -7,6 +8,8 @@ export function openDestination(name: string, config: DestinationConfig): Destin
   switch (config.type) {
     case 'directory':
       return new DirectoryDestination(name, config.path);
+    case 's3':
+      throw new CofreError('bad-config', 'this version of Cofre has no S3 destinations yet');
   }
 }
 

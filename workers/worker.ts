@@ -17,7 +17,7 @@ import { createTidyActivities } from '../activities/tidy.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { resolveSecret } from '../config/secret.ts';
-import { MARKER } from '../destinations/directory-marker.ts';
+import { MARKER } from '../destinations/marker.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { endRecordedGroups, startTimeOf } from '../processes/group-records.ts';

@@ -8,7 +8,6 @@ import { migrateCatalog } from '../../catalog/migrate.ts';
 import { openCatalog, type Catalog } from '../../catalog/open.ts';
 import type { Config } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
-import { prepareDirectory } from '../../destinations/directory-marker.ts';
 import { CofreError } from '../../errors/error.ts';
 import { writeBase } from './base.ts';
 import { runMissing } from './missing.ts';
@@ -24,7 +23,7 @@ export interface Applied {
 
 /**
  * Does what the plan says. The order is that of need: the catalog before what is stored in it, the search attributes
- * before the runs that set them, the folders before a run writes to them, and the schedules last, because they start runs.
+ * before the runs that set them, the destinations before a run writes to them, and the schedules last, because they start runs.
  * Each step may have been done already, so after a crash at any point the same command finishes the rest.
  * @throws CofreError `refused` when another version was stored since the plan was made.
  */
@@ -37,8 +36,8 @@ export async function carryOut(
   const { from, to } = await migrateCatalog(await catalogOwner(config), { runtimeUser: config.catalog.user });
   if (from !== to) onStep(`the catalog has version ${to}`);
   await registerSearchAttributes(client, plan.searchAttributes);
-  for (const { destination, path, prepare } of plan.folders) {
-    if (prepare && (await prepareDirectory(path))) onStep(`prepared ${path} for ${destination}`);
+  for (const { destination, place, prepare } of plan.places) {
+    if (prepare && (await place.prepare())) onStep(`prepared ${place.what} for ${destination}`);
   }
   const { version, warnings } = await store(plan);
   await closeLost(plan.config, client, onStep);

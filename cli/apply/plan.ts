@@ -7,13 +7,14 @@ import { readMigrations } from '../../catalog/migrations.ts';
 import { appliedVersion, Catalog, newerCatalog } from '../../catalog/open.ts';
 import { appliedPart } from '../../config/applied.ts';
 import type { LoadedConfig } from '../../config/load.ts';
-import type { AppliedConfig, Config } from '../../config/schema.ts';
+import type { AppliedConfig, Config, DestinationConfig } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
+import { addressOf } from '../../destinations/place.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { PostgresTarget } from '../../postgres/connect.ts';
 import { readBase } from './base.ts';
 import { changesBetween, changesInWords, requireFewRemovals, type Change, type Sections } from './changes.ts';
-import { folderInWords, planFolders, type FolderStep } from './folders.ts';
+import { placeInWords, planPlaces, type PlaceStep } from './places.ts';
 import { missingInWords, planMissing, type MissingNight } from './missing.ts';
 import { planSchedules, type ScheduleStep } from './schedules.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
@@ -37,7 +38,7 @@ export interface ApplyPlan {
   readonly searchAttributes: readonly string[];
   readonly current: { readonly version: number; readonly digest: string } | null;
   readonly changes: readonly Change[];
-  readonly folders: readonly FolderStep[];
+  readonly places: readonly PlaceStep[];
   readonly schedules: readonly ScheduleStep[];
   /** Nights that were lost with their schedules and can still be finished. */
   readonly missing: readonly MissingNight[];
@@ -72,7 +73,7 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
     searchAttributes: await missingSearchAttributes(client),
     current: current === null ? null : { version: current.version, digest: current.digest },
     changes,
-    folders: await planFolders(config, host, pathsOf(before)),
+    places: await planPlaces(config, host, addressesOf(before)),
     schedules,
     missing:
       current === null ? [] : await asOwner(config, (catalog) => planMissing(catalog, applied, schedules, formerly)),
@@ -86,7 +87,7 @@ export function isNothingToDo(plan: ApplyPlan): boolean {
     plan.migrations.from === plan.migrations.to &&
     plan.searchAttributes.length === 0 &&
     plan.current?.digest === plan.digest &&
-    plan.folders.every(({ prepare }) => !prepare) &&
+    plan.places.every(({ prepare }) => !prepare) &&
     plan.schedules.every(({ action }) => action === 'none' || action === 'leave')
   );
 }
@@ -97,7 +98,7 @@ export function planInWords(plan: ApplyPlan): { steps: string[]; notes: string[]
   const { from, to } = plan.migrations;
   if (from !== to) steps.push(from === 0 ? 'make the catalog' : `bring the catalog from version ${from} to ${to}`);
   if (plan.searchAttributes.length > 0) steps.push(`register search attributes: ${plan.searchAttributes.join(', ')}`);
-  for (const folder of plan.folders) if (folder.prepare) steps.push(folderInWords(folder));
+  for (const place of plan.places) if (place.prepare) steps.push(placeInWords(place));
   if (plan.current?.digest !== plan.digest) {
     steps.push(`store the configuration as version ${(plan.current?.version ?? 0) + 1}`);
     steps.push(...changesInWords(plan.changes).map((line) => `  ${line}`));
@@ -113,7 +114,7 @@ export function planInWords(plan: ApplyPlan): { steps: string[]; notes: string[]
 }
 
 function notesOf(plan: ApplyPlan): string[] {
-  const notes = plan.folders.filter(({ prepare }) => !prepare).map(folderInWords);
+  const notes = plan.places.filter(({ prepare }) => !prepare).map(placeInWords);
   if (plan.forced)
     notes.push(`the file does not build on version ${plan.current?.version}: what was changed there is overruled`);
   for (const { routine, action, paused } of plan.schedules) {
@@ -178,7 +179,8 @@ function sectionsOf(document: unknown): Sections {
   return typeof document === 'object' && document !== null ? (document as Sections) : {};
 }
 
-function pathsOf(before: Sections): Record<string, string | undefined> {
+/** Of a stored configuration, which may be from a version of Cofre with other types. */
+function addressesOf(before: Sections): Record<string, string | undefined> {
   const destinations = Object.entries(before.destinations ?? {});
-  return Object.fromEntries(destinations.map(([name, settings]) => [name, (settings as { path?: string }).path]));
+  return Object.fromEntries(destinations.map(([name, settings]) => [name, addressOf(settings as DestinationConfig)]));
 }

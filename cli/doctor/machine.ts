@@ -2,12 +2,12 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { sees } from '../../activities/plans.ts';
 import { samePlace } from '../../activities/source.ts';
 import { keepFreeBytes } from '../../config/keep-free.ts';
-import type { Config } from '../../config/schema.ts';
+import type { Config, DestinationConfig } from '../../config/schema.ts';
+import { placeOf } from '../../destinations/place.ts';
 import { toolVersion } from '../../sources/postgres/tool-version.ts';
-import { folderState, folderTrouble, sameFolders } from '../apply/folders.ts';
+import { placeTrouble, samePlaces, seenFromHere } from '../apply/places.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, failureOf, ok, warn, type Check } from './check.ts';
 
@@ -74,23 +74,29 @@ export async function examineSpool(config: Config, host: string | undefined): Pr
   });
 }
 
-/** The folders of the destinations that this machine sees: mounted, marked, writable. */
+/** The destinations that this machine sees: there, marked and, of a folder, writable. */
 export async function examineDestinations(config: Config, host: string | undefined): Promise<Check[]> {
   const checks: Check[] = [];
-  for (const [destination, settings] of Object.entries(config.destinations)) {
-    if (settings.shared !== true && (host === undefined || !sees(host, settings))) continue;
-    checks.push(...(await examine('destination', () => examineFolder(destination, settings.path))));
+  for (const [destination, settings] of seenFromHere(config, host)) {
+    checks.push(...(await examine('destination', () => examinePlace(destination, settings))));
   }
-  for (const pair of await sameFolders(config, host)) checks.push(failureOf('destination', samePlace(...pair)));
+  for (const pair of await samePlaces(config, host)) checks.push(failureOf('destination', samePlace(...pair)));
   return checks;
 }
 
-async function examineFolder(destination: string, path: string): Promise<Check[]> {
-  const state = await folderState(path);
+async function examinePlace(destination: string, settings: DestinationConfig): Promise<Check[]> {
+  const place = placeOf(settings);
+  const state = await place.state();
   if (state !== 'prepared') {
-    const { message, hint } = folderTrouble({ destination, path, state });
+    const { message, hint } = placeTrouble({ destination, place, state });
     return [fail('destination', message, hint)];
   }
+  if (settings.type !== 'directory')
+    return [ok('destination', `${destination}: ${place.what} is there and can be read`)];
+  return await examineFolder(destination, settings.path);
+}
+
+async function examineFolder(destination: string, path: string): Promise<Check[]> {
   const writable = await access(path, constants.W_OK | constants.X_OK).then(
     () => true,
     () => false,

@@ -1,14 +1,13 @@
-import { join } from 'node:path';
-
 import pg from 'pg';
 
 import type { BackupDetail, CopyDetail } from '../../catalog/backup-list.ts';
 import { objectPrefix } from '../../catalog/backup-id.ts';
 import type { DatabaseFacts, Manifest, RoleFacts } from '../../catalog/manifest.ts';
-import type { AppliedConfig, DestinationConfig } from '../../config/schema.ts';
+import type { AppliedConfig } from '../../config/schema.ts';
 import { shapeClauses } from '../../sources/postgres/create-database.ts';
 import { assignment, settingStatement } from '../../sources/postgres/settings.ts';
 import { bytesInWords } from '../print.ts';
+import { quote, stockFetch } from './stock-fetch.ts';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
@@ -29,22 +28,24 @@ function blockOf(backup: BackupDetail, manifest: Manifest, copy: CopyDetail, con
   if (destination === undefined) {
     return `# The copy in ${copy.destination}: that destination is not in the configuration any more; look where it was kept.`;
   }
-  const archive = objectPath(backup, manifest, destination);
+  const { path: archive, lines, tools: fetching } = stockFetch(destination, objectKey(backup, manifest));
   const object = manifest.objects[0];
-  const where = destination.shared === true ? 'every host' : (destination.hosts ?? []).join(', ');
+  const where = destination.hosts === undefined ? 'every host' : destination.hosts.join(', ');
   const major = Math.floor(manifest.server.versionNumber / 10_000);
-  const tools = manifest.pipeline === 'staged' ? 'tar, zstd' : 'zstd';
+  const tools = [...fetching, ...(manifest.pipeline === 'staged' ? ['tar'] : []), 'zstd'].join(', ');
+  const roomBytes = manifest.content.rawBytes + (lines.length === 0 ? 0 : (object?.sizeBytes ?? 0));
   const extensions = manifest.database.extensions.filter(({ name }) => name !== 'plpgsql');
   const installed = extensions.map(({ name, version }) => `${name} ${version}`).join(', ');
   return [
     `# ${backup.id} of ${backup.environment} from the copy in ${copy.destination}: ${bytesInWords(object?.sizeBytes ?? 0)}, seen by: ${where}`,
-    `# Needs ${tools}, the clients of PostgreSQL ${Math.max(major, 14)}, and room for ${bytesInWords(manifest.content.rawBytes)} in the folder that mktemp makes (TMPDIR).`,
+    `# Needs ${tools}, the clients of PostgreSQL ${Math.max(major, 14)}, and room for ${bytesInWords(roomBytes)} in the folder that mktemp makes (TMPDIR).`,
     ...(installed === '' ? [] : [`# The server must offer these extensions: ${installed}`]),
     '# Run it as a superuser of the server that gets the database. Owners stay as they were; with --no-owner everything belongs to that superuser.',
     connectionOf(backup, config),
     '(',
     'set -eu',
     'cd "$(mktemp -d)"',
+    ...lines,
     `echo ${quote(`${object?.sha256 ?? ''}  ${archive}`)} | sha256sum --check`,
     ...hereDocument('psql -X -q -v ON_ERROR_STOP=1 -d postgres', [
       ...rolesSql(manifest.database),
@@ -65,9 +66,9 @@ function hereDocument(command: string, lines: readonly string[]): string[] {
   return [`${command} <<'${end}'`, ...lines, end];
 }
 
-/** Where the object lies, for the machines that see the destination. */
-export function objectPath(backup: BackupDetail, manifest: Manifest, destination: DestinationConfig): string {
-  return join(destination.path, objectPrefix(backup.environment, backup.id), manifest.objects[0]?.key ?? '');
+/** The object's key in every destination. */
+export function objectKey(backup: BackupDetail, manifest: Manifest): string {
+  return `${objectPrefix(backup.environment, backup.id)}${manifest.objects[0]?.key ?? ''}`;
 }
 
 function restoreLines({ pipeline, database }: Manifest, archive: string): string[] {
@@ -140,9 +141,4 @@ function databaseSql({ database: facts, server }: Manifest): string[] {
     if (assigned !== undefined) statements.push(`${settingStatement({ setting, assigned }, facts.name)};`);
   }
   return statements;
-}
-
-/** One word for the shell, whatever is in it. */
-function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

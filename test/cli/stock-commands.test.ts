@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 
 import type { BackupDetail } from '../../catalog/backup-list.ts';
 import type { Manifest, Pipeline } from '../../catalog/manifest.ts';
-import { objectPath, stockCommands } from '../../cli/show/stock-commands.ts';
+import { objectKey, stockCommands } from '../../cli/show/stock-commands.ts';
 import type { AppliedConfig } from '../../config/schema.ts';
 import { Secret } from '../../config/secret.ts';
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
@@ -124,7 +124,7 @@ async function backUp(
     environment: 'acme',
     copies: [{ destination: 'volume', state: 'verified' }],
   } as unknown as BackupDetail;
-  const place = objectPath(backup, manifest, config.destinations['volume'] ?? assert.fail());
+  const place = join(folder, 'volume', objectKey(backup, manifest));
   await mkdir(dirname(place), { recursive: true });
   await rename(archive.path, place);
   return { backup, manifest, config };

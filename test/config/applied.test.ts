@@ -41,7 +41,7 @@ describe('what is stored in the catalog', () => {
       hint: /upgrade/,
     });
     const type = stored();
-    type.destinations['volume'] = { type: 's3', bucket: 'b' };
+    type.destinations['volume'] = { type: 'tape', drive: 'd' };
     assert.throws(() => parseApplied(type), { code: 'catalog-version', message: /a newer version of Cofre/ });
     const missing = stored();
     delete missing.routines;

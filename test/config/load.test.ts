@@ -236,7 +236,7 @@ describe('what only a later version has is refused by name', () => {
       assert.deepEqual(await linesOf(changed([piece, by])), [`cofre.yaml:${line}`]);
     });
   }
-  for (const type of ['s3', 'gcs', 'rclone']) {
+  for (const type of ['gcs', 'rclone']) {
     test(`a destination of type ${type}`, async () => {
       const [line] = await linesOf(changed(['type: directory', `type: ${type}`]));
       assert.match(line ?? '', new RegExp(`${type} is not in this version`));

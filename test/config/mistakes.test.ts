@@ -29,7 +29,7 @@ const groups: Readonly<Record<string, readonly Mistake[]>> = {
     ['heavy: 2', 'heavy: 2.5', 'hosts.erp-01.heavy', /must be a whole number/],
     ['to: [volume]', 'to: volume', 'policies.standard.copies.to', /must be a list/],
     ['customer: acme', 'customer: [acme]', 'environments.acme-prod.customer', /must be a text/],
-    ['type: directory', 'type: 7', 'destinations.volume.type', /must be directory/],
+    ['type: directory', 'type: 7', 'destinations.volume.type', /must be one of directory/],
     ['stage: production', 'stage: prod', 'environments.acme-prod.stage', /must be one of production, homologation/],
     ['customer: acme', 'customer: acme\n    labels: [a]', 'environments.acme-prod.labels', /must be a mapping/],
   ],

@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+
+import type { DestinationConfig, S3Config } from '../../config/schema.ts';
+
+/** How stock tools reach an object of a destination. */
+export interface StockFetch {
+  /** The file to read it from: where it lies, or where `lines` put it in the current folder. */
+  readonly path: string;
+  /** Commands that bring it to this machine; none where it is a file already. */
+  readonly lines: readonly string[];
+  /** The tools that those need. */
+  readonly tools: readonly string[];
+}
+
+/** What brings the object `key` of a destination to the machine that restores. */
+export function stockFetch(destination: DestinationConfig, key: string): StockFetch {
+  switch (destination.type) {
+    case 'directory':
+      return { path: objectAddress(destination, key), lines: [], tools: [] };
+    case 's3':
+      return {
+        path: 'archive',
+        lines: [s3Copy(destination, key)],
+        tools: ['aws (with credentials that may read the bucket)'],
+      };
+  }
+}
+
+/** Where the object lies, for the machines that reach the destination. */
+export function objectAddress(destination: DestinationConfig, key: string): string {
+  switch (destination.type) {
+    case 'directory':
+      return join(destination.path, key);
+    case 's3':
+      return `s3://${join(destination.bucket, destination.prefix ?? '', key)}`;
+  }
+}
+
+function s3Copy(destination: S3Config, key: string): string {
+  const { region, endpoint } = destination;
+  const from = objectAddress(destination, key);
+  const at = endpoint === undefined ? '' : ` --endpoint-url ${quote(endpoint)}`;
+  return `aws s3 cp --region ${region}${at} ${quote(from)} archive`;
+}
+
+/** One word for the shell, whatever is in it. */
+export function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
