@@ -3,6 +3,7 @@ import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { closeLost, runningRows, type OwnedRow } from '../catalog/lost-runs.ts';
 import type { FailureNote } from '../catalog/errors.ts';
 import type { Catalog, Queries } from '../catalog/open.ts';
+import { requireOwnNamespace } from './namespace.ts';
 import { describeRun } from './run-state.ts';
 
 /** A row of the catalog that runs, and whose run does not. */
@@ -24,8 +25,12 @@ export async function findLost(catalog: Queries, client: Client): Promise<LostRo
   return lost;
 }
 
-/** Closes them, each once: one that its run has closed meanwhile stays as it is. Gives those that were closed. */
+/**
+ * Closes them, each once: one that its run has closed meanwhile stays as it is. Gives those that were closed.
+ * @throws CofreError `refused` in another Temporal namespace than the installation's.
+ */
 export async function closeLostRows(catalog: Catalog, client: Client): Promise<LostRow[]> {
+  await requireOwnNamespace(catalog, client);
   const closed: LostRow[] = [];
   for (const row of await findLost(catalog, client)) {
     if ((await closeLost(catalog, row, row.reason)) !== null) closed.push(row);

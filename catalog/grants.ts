@@ -14,6 +14,7 @@ const GRANTS: Readonly<Record<string, string>> = {
   manifests: 'SELECT, INSERT',
   restores: 'SELECT, INSERT, UPDATE',
   servers: 'SELECT, INSERT',
+  namespace: 'SELECT, INSERT, UPDATE',
 };
 
 /** Gives the runtime role exactly these privileges, whatever it had. The caller holds a transaction. */

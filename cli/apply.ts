@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 
 import { findConfigPath, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { problemLine } from '../config/problem.ts';
+import { CofreError } from '../errors/error.ts';
 import { carryOut, closeLost, rememberBase } from './apply/carry-out.ts';
-import { isNothingToDo, planApply, planInWords, type ApplyPlan } from './apply/plan.ts';
+import { isMove, isNothingToDo, planApply, planInWords, type ApplyPlan } from './apply/plan.ts';
 import { EXIT } from './exit.ts';
 import { examplesAndExits } from './help.ts';
 import { confirm, printJson, say } from './print.ts';
@@ -21,7 +22,7 @@ export function register(program: Command, globals: () => GlobalOptions): void {
     .option('--remove', 'remove the schedules of routines that are not in the file any more', false)
     .option(
       '--force',
-      'although the file does not build on the current version, or lacks more than a tenth of it',
+      'although the file does not build on the current version, lacks more than a tenth of it, or (with --yes) names another Temporal',
       false,
     )
     .addHelpText(
@@ -93,6 +94,7 @@ export async function applyConfig(
   }
   say(options, ['The plan:', ...steps.map((line) => `  ${line}`)].join('\n'));
   for (const note of notes) say(options, `note: ${note}`);
+  if (isMove(plan) && options.yes && !request.force) throw moveUnasked();
   if (!(isFirst(plan) && request.firstUnasked === true) && !(await confirm(options, 'Do this?'))) {
     say(options, 'Nothing was done.');
     return { changed: false, applied: false, version, steps, notes };
@@ -101,6 +103,13 @@ export async function applyConfig(
   for (const warning of done.warnings) say(options, `note: ${warning}`);
   say(options, `Applied: the configuration has version ${done.version}. New runs use it.`);
   return { changed: true, applied: true, version: done.version, steps, notes: [...notes, ...done.warnings] };
+}
+
+/** A job that runs by itself with a wrong `temporal:` must not end what runs. */
+function moveUnasked(): CofreError {
+  return new CofreError('refused', '--yes alone does not move the installation to another Temporal namespace', {
+    hint: 'correct temporal: in cofre.yaml; if the other one is lost, or is to be left: cofre apply, or cofre apply --yes --force',
+  });
 }
 
 function isFirst(plan: ApplyPlan): boolean {

@@ -21,17 +21,3 @@ export async function connectTemporal({ address, namespace }: TemporalConfig): P
     });
   }
 }
-
-/** @throws CofreError `temporal-unavailable` when Temporal does not have the client's namespace, or does not say. */
-export async function requireNamespace(client: Client): Promise<void> {
-  const { namespace } = client.options;
-  try {
-    await client.workflowService.describeNamespace({ namespace });
-  } catch (cause) {
-    const details = cause instanceof Error && 'details' in cause ? String(cause.details) : messageOf(cause);
-    throw new CofreError('temporal-unavailable', `Temporal does not serve the namespace ${namespace}: ${details}`, {
-      cause,
-      hint: `temporal operator namespace create --retention 30d -n ${namespace}`,
-    });
-  }
-}

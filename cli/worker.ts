@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
 
+import { requireOwnNamespace } from '../activities/namespace.ts';
 import { currentConfiguration } from '../catalog/configurations.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
 import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
@@ -10,7 +11,6 @@ import type { RunningWorker } from '../workers/running.ts';
 import { examplesAndExits } from './help.ts';
 import { say } from './print.ts';
 import { Session, type GlobalOptions } from './session.ts';
-import { requireNamespace } from './temporal.ts';
 import { aborted, listenForStop } from './up.ts';
 
 /** What another machine or another command will mend, so that the order in which things start does not matter. */
@@ -19,6 +19,7 @@ const WORTH_WAITING: ReadonlySet<ErrorCode> = new Set([
   'catalog-unavailable',
   'catalog-version',
   'not-known',
+  'refused',
 ]);
 /** What may go away and come back while a worker runs. */
 const COMES_BACK: ReadonlySet<ErrorCode> = new Set(['temporal-unavailable', 'catalog-unavailable']);
@@ -75,13 +76,15 @@ async function start(connection: ConnectionConfig, host: string | undefined, log
   return await startWorker({ connection, host, log });
 }
 
-/** Returns when Temporal, the catalog and an applied configuration are there, or the signal says to stop. */
+/** Returns when Temporal, the catalog and an applied configuration are there and fit, or the signal says to stop. */
 async function waitUntilReady(connection: ConnectionConfig, log: Logger, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     const session = new Session(connection);
     try {
-      await requireNamespace(await session.client());
-      await currentConfiguration(await session.catalog());
+      const client = await session.client();
+      const catalog = await session.catalog();
+      await currentConfiguration(catalog);
+      await requireOwnNamespace(catalog, client);
       return;
     } catch (error) {
       if (!isOneOf(WORTH_WAITING, error)) throw error;

@@ -5,6 +5,7 @@ import type { Client } from '@temporalio/client';
 import { closeLostRows } from '../../activities/lost-runs.ts';
 import { storeConfiguration } from '../../catalog/configurations.ts';
 import { migrateCatalog } from '../../catalog/migrate.ts';
+import { recordNamespace } from '../../catalog/namespace.ts';
 import { openCatalog, type Catalog } from '../../catalog/open.ts';
 import type { Config } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
@@ -80,6 +81,7 @@ async function store(plan: ApplyPlan): Promise<Applied> {
   const warnings: string[] = [];
   const catalog = await openRuntime(plan.config);
   try {
+    await recordNamespace(catalog, plan.namespace);
     // On both sides of the storing: nobody knows on which a crash will fall.
     if (plan.current !== null) warnings.push(...(await rememberBase(plan, [plan.current.digest, plan.digest])));
     const { version } = await storeConfiguration(catalog, {

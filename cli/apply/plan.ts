@@ -2,8 +2,11 @@ import { resolve } from 'node:path';
 
 import type { Client } from '@temporalio/client';
 
+import { findLost } from '../../activities/lost-runs.ts';
+import { namespaceInWords, namespaceOf } from '../../activities/namespace.ts';
 import { currentConfiguration, type StoredConfiguration } from '../../catalog/configurations.ts';
 import { readMigrations } from '../../catalog/migrations.ts';
+import { recordedNamespace, type Namespace } from '../../catalog/namespace.ts';
 import { appliedVersion, Catalog, newerCatalog } from '../../catalog/open.ts';
 import { appliedPart } from '../../config/applied.ts';
 import type { LoadedConfig } from '../../config/load.ts';
@@ -36,6 +39,11 @@ export interface ApplyPlan {
   readonly digest: string;
   readonly migrations: { readonly from: number; readonly to: number };
   readonly searchAttributes: readonly string[];
+  /** That of the command, and the one to which the installation belongs so far. */
+  readonly namespace: Namespace;
+  readonly recorded: Namespace | undefined;
+  /** How many backups and restores a move to this namespace closes. */
+  readonly lost: number;
   readonly current: { readonly version: number; readonly digest: string } | null;
   readonly changes: readonly Change[];
   readonly places: readonly PlaceStep[];
@@ -55,7 +63,7 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const { config, digest } = loaded;
   const configPath = resolve(request.configPath);
   const applied = appliedPart(config);
-  const { version, current } = await readCurrent(config);
+  const { version, current, recorded } = await readCurrent(config);
   const before = sectionsOf(current?.document);
   const changes = current?.digest === digest ? [] : changesBetween(before, applied);
   const base = await readBase(configPath);
@@ -64,6 +72,7 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   if (!force) requireFewRemovals(before, changes);
   const formerly = Object.keys(before.routines ?? {});
   const schedules = await planSchedules(client, config.routines, formerly, { remove });
+  const namespace = await namespaceOf(client);
   return {
     configPath,
     config,
@@ -71,6 +80,9 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
     digest,
     migrations: { from: version, to: (await readMigrations()).length },
     searchAttributes: await missingSearchAttributes(client),
+    namespace,
+    recorded,
+    lost: isMove({ namespace, recorded }) ? (await asOwner(config, (catalog) => findLost(catalog, client))).length : 0,
     current: current === null ? null : { version: current.version, digest: current.digest },
     changes,
     places: await planPlaces(config, host, addressesOf(before)),
@@ -81,11 +93,17 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   };
 }
 
+/** Whether the installation goes to another Temporal namespace. */
+export function isMove({ namespace, recorded }: Pick<ApplyPlan, 'namespace' | 'recorded'>): boolean {
+  return recorded !== undefined && recorded.id !== namespace.id;
+}
+
 /** Whether there is anything to do; what only a person can mend does not count. */
 export function isNothingToDo(plan: ApplyPlan): boolean {
   return (
     plan.migrations.from === plan.migrations.to &&
     plan.searchAttributes.length === 0 &&
+    plan.recorded?.id === plan.namespace.id &&
     plan.current?.digest === plan.digest &&
     plan.places.every(({ prepare }) => !prepare) &&
     plan.schedules.every(({ action }) => action === 'none' || action === 'leave')
@@ -97,6 +115,13 @@ export function planInWords(plan: ApplyPlan): { steps: string[]; notes: string[]
   const steps: string[] = [];
   const { from, to } = plan.migrations;
   if (from !== to) steps.push(from === 0 ? 'make the catalog' : `bring the catalog from version ${from} to ${to}`);
+  const { recorded, namespace } = plan;
+  if (recorded === undefined) steps.push(`belong to the Temporal namespace ${namespaceInWords(namespace)}`);
+  if (recorded !== undefined && isMove(plan)) {
+    steps.push(
+      `MOVE from the Temporal namespace ${namespaceInWords(recorded)} to ${namespaceInWords(namespace)}: what runs there is closed as lost (backups and restores: ${plan.lost})`,
+    );
+  }
   if (plan.searchAttributes.length > 0) steps.push(`register search attributes: ${plan.searchAttributes.join(', ')}`);
   for (const place of plan.places) if (place.prepare) steps.push(placeInWords(place));
   if (plan.current?.digest !== plan.digest) {
@@ -135,13 +160,16 @@ export async function catalogOwner({ catalog }: Pick<Config, 'catalog'>): Promis
   return { host, port, tls, database, user, password: await resolveSecret(password) };
 }
 
-async function readCurrent(config: Config): Promise<{ version: number; current: StoredConfiguration | null }> {
+async function readCurrent(
+  config: Config,
+): Promise<{ version: number; current: StoredConfiguration | null; recorded?: Namespace | undefined }> {
   return await asOwner(config, async (catalog) => {
     const version = await appliedVersion(catalog);
     const known = (await readMigrations()).length;
     if (version > known) throw newerCatalog(version, known);
     if (version === 0) return { version, current: null };
-    return { version, current: await currentConfiguration(catalog).catch(ignoreNone) };
+    const current = await currentConfiguration(catalog).catch(ignoreNone);
+    return { version, current, recorded: await recordedNamespace(catalog) };
   });
 }
 

@@ -258,17 +258,17 @@ export class Installation {
   }
 
   /** In Temporal; again after it was lost. */
-  async createNamespace(): Promise<void> {
+  async createNamespace(namespace = this.id): Promise<void> {
     const connection = await Connection.connect({ address: this.temporalAddress });
     try {
       await connection.workflowService.registerNamespace({
-        namespace: this.id,
+        namespace,
         workflowExecutionRetentionPeriod: { seconds: 86_400 as never },
       });
       // A new namespace is known everywhere only after the server's caches were refreshed.
       for (;;) {
         try {
-          await connection.workflowService.listSchedules({ namespace: this.id });
+          await connection.workflowService.listSchedules({ namespace });
           return;
         } catch {
           await new Promise((resolve) => setTimeout(resolve, 200));

@@ -58,7 +58,7 @@ describe('Temporal is lost with all its data in the middle of a night', () => {
     await temporal.lose();
     await temporal.start();
     await installation.createNamespace();
-    const applied = await installation.cofre(['apply', '--yes']);
+    const applied = await installation.cofre(['apply', '--yes', '--force']);
     assert.equal(applied.code, 0, applied.stderr);
     assert.match(
       applied.stderr,
