@@ -7,8 +7,9 @@ import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { closeLostRows, endAbandonedLock } from './lost-runs.ts';
 import { forgottenOldDatabases, type Removal } from './old-databases.ts';
-import type { EnsurePlan, BackupPlan, RestorePlan, RoutinePlan } from './plans.ts';
+import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan } from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
+import { payableDebts, resolveCopies, whatIsMissing, type CopyRequest } from './resolve-copies.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
 import { asStep } from './step.ts';
@@ -98,6 +99,19 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
     /** How many restores of this environment failed one after the other. */
     async countFailures({ environment }: { environment: string }): Promise<number> {
       return await asStep(() => consecutiveFailures(catalog, environment));
+    },
+
+    async resolveCopies(request: CopyRequest): Promise<CopyPlan> {
+      return await asStep(() => resolveCopies(catalog, request));
+    },
+
+    async whatIsMissing(question: Parameters<typeof whatIsMissing>[1]): ReturnType<typeof whatIsMissing> {
+      return await asStep(() => whatIsMissing(catalog, question));
+    },
+
+    /** Copies that are missing and could be made from others. */
+    async findDebts({ routine }: { routine: string }): ReturnType<typeof payableDebts> {
+      return await asStep(() => payableDebts(catalog, routine));
     },
 
     async resolveRoutine(request: RoutineRequest): Promise<RoutinePlan> {

@@ -85,8 +85,26 @@ export interface EnsurePlan {
   readonly refusal: { readonly code: string; readonly message: string; readonly hint: string } | null;
 }
 
+/** Copies from where they are to where they are not: nothing is dumped. */
+export interface CopyPlan {
+  readonly configVersion: number;
+  readonly environment: { readonly id: string; readonly stage: string };
+  /** The hosts that may do it, in order of preference. */
+  readonly hosts: readonly string[];
+  readonly to: readonly NamedDestination[];
+  /** Where a copy may be read, in order of preference. */
+  readonly from: readonly NamedDestination[];
+  /** How many verified copies make a backup of this environment complete. */
+  readonly complete: number;
+  /** ISO time by which the run closes, whatever is still missing. */
+  readonly endsAt: string;
+}
+
 export interface RoutinePlan {
   readonly configVersion: number;
+  readonly work:
+    | { readonly run: 'backupDatabase' }
+    | { readonly run: 'copyBackups'; readonly from?: string | undefined; readonly to: readonly string[] };
   readonly environments: readonly { readonly environment: string; readonly server: string }[];
   readonly atOnce: number;
   /** For each server, how many of its environments at once. */

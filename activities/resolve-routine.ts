@@ -1,6 +1,6 @@
 import type { Catalog } from '../catalog/open.ts';
 import { verifiedSince } from '../catalog/verified-backup.ts';
-import type { AppliedConfig } from '../config/schema.ts';
+import type { AppliedConfig, RoutineConfig } from '../config/schema.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
 import { hostsOf, readApplied, resolveEnvironment } from './applied.ts';
@@ -31,7 +31,10 @@ export async function resolveRoutine(
   }
   const start = new Date(startedAt);
   const repeated = scheduledAt === undefined ? null : repeatedSlot(new Date(scheduledAt), routine);
-  const since = (missing === true ? lastSlot(start, routine) : repeated)?.toISOString() ?? null;
+  // Copies are made of whatever lacks them, so a run of them has nothing to leave out.
+  const work = workOf(routine);
+  const slot = missing === true ? lastSlot(start, routine) : repeated;
+  const since = work.run === 'copyBackups' ? null : (slot?.toISOString() ?? null);
   const selected = selectEnvironments(config, routine.environments);
   const done = since === null ? new Set() : await verifiedSince(catalog, selected, since);
   const environments = selected
@@ -39,13 +42,24 @@ export async function resolveRoutine(
     .map((environment) => ({ environment, server: resolveEnvironment(config, environment).serverName }));
   return {
     configVersion: version,
+    work,
     environments,
     atOnce: routine.atOnce,
-    atOnceByServer: Object.fromEntries(Object.entries(config.servers).map(([id, { atOnce }]) => [id, atOnce])),
+    // Copies do not trouble the database servers.
+    atOnceByServer: Object.fromEntries(
+      Object.entries(config.servers).map(([id, { atOnce }]) => [
+        id,
+        work.run === 'copyBackups' ? routine.atOnce : atOnce,
+      ]),
+    ),
     until: routine.until === undefined ? null : nextTimeOfDay(start, routine.until, routine.timezone).toISOString(),
     since,
     hosts: hostsToTidy(config),
   };
+}
+
+function workOf({ run, from, to }: RoutineConfig): RoutinePlan['work'] {
+  return run === 'copyBackups' ? { run, from, to: to ?? [] } : { run };
 }
 
 /** Each server once, by the first host that reaches an environment on it. */

@@ -2,13 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { recordCopy } from '../catalog/backups.ts';
 import type { Manifest, ServerFacts } from '../catalog/manifest.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';
-import type { Catalog } from '../catalog/open.ts';
 import { recordRestore, requireRunningRestore } from '../catalog/restores.ts';
 import { durationMs } from '../config/duration.ts';
-import type { CofreError } from '../errors/error.ts';
 import { readServerFacts } from '../sources/postgres/facts.ts';
 import { withClient } from '../postgres/connect.ts';
 import { checkTarget } from '../sources/postgres/check-target.ts';
@@ -23,6 +20,7 @@ import type { HostDependencies } from './backup.ts';
 import { findDumpFile } from './dump-file.ts';
 import { fetchObject } from './fetch.ts';
 import { loadAndCompare } from './load-and-compare.ts';
+import { markSuspect } from './mark-suspect.ts';
 import { requireOwnDatabase } from './own-database.ts';
 import type { RestorePlan } from './plans.ts';
 import type { FetchedArchive, FetchReport, LoadReport, RestoreCheck, SwapReport } from './reports.ts';
@@ -244,14 +242,4 @@ async function finishedFetch(spool: Spool, plan: RestorePlan): Promise<FetchRepo
     if (bytes !== undefined) return (JSON.parse(bytes.toString('utf8')) as FetchedArchive).report;
   }
   return undefined;
-}
-
-/** From now on nobody chooses this copy any more, and `cofre status` shows it. */
-async function markSuspect(catalog: Catalog, backupId: string, destination: string, error: CofreError): Promise<void> {
-  await recordCopy(catalog, {
-    backupId,
-    destination,
-    state: 'suspect',
-    error: { code: error.code, message: error.message },
-  });
 }

@@ -175,6 +175,20 @@ export async function finishBackup(
   });
 }
 
+/**
+ * Closes a debt: a backup that is `incomplete` and has by now as many verified copies as make it complete becomes `complete`.
+ */
+export async function settleDebt(catalog: Catalog, backupId: string, complete: number): Promise<void> {
+  await catalog.transaction(async (transaction) => {
+    const { state } = await lockBackup(transaction, backupId);
+    if (state !== 'incomplete' || (await verifiedCopies(transaction, backupId)) < complete) return;
+    await transaction.query(
+      `UPDATE cofre.backups SET state = 'complete', error_code = NULL, error_message = NULL, error_hint = NULL WHERE id = $1`,
+      [backupId],
+    );
+  });
+}
+
 export type CopyRecord = {
   readonly backupId: string;
   readonly destination: string;

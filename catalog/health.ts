@@ -43,7 +43,7 @@ export async function readHealth(catalog: Catalog, environments: readonly string
        f.error_code,
        f.error_message, (
          SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
-         WHERE b.environment = e.environment AND (b.state = 'incomplete' AND c.state = 'missing' OR b.state IN ('complete', 'incomplete') AND c.state = 'suspect')
+         WHERE b.environment = e.environment AND b.state IN ('complete', 'incomplete') AND c.state NOT IN ('verified', 'deleting', 'deleted')
        ) AS debts, r.id AS restore_id, r.error_code AS restore_code, r.error_message AS restore_message
      FROM unnest($1::text[]) WITH ORDINALITY AS e (environment, place)
      LEFT JOIN LATERAL (

@@ -8,11 +8,12 @@ import type { GlobalOptions } from './session.ts';
 
 const EFFECTS: Readonly<Record<string, string>> = {
   backupDatabase: 'stops the tools and removes the local files; copies that are verified already stay',
+  copyBackups: 'stops the copy that is under way, which stays missing; copies that are verified already stay',
   restoreDatabase:
     'stops the tools and removes what was loaded; the live database stays as it is (unless the names were swapped already)',
   ensureDatabase:
     'stops the tools and removes what was loaded; the database goes on missing, and the next caller of ensure starts again',
-  runRoutine: 'cancels all backups of this routine that are under way and starts no more; finished ones stay',
+  runRoutine: 'cancels what this routine has under way and starts no more; what is finished stays',
   dropOldDatabase: 'keeps the replaced database for good; drop it by hand when it is not needed any more',
   planRestore: 'stops the planning; nothing was changed',
 };

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, Readonly<Record<string, () => Promise<Co
     backup: () => import('./backup.ts'),
     restore: () => import('./restore.ts'),
     ensure: () => import('./ensure.ts'),
+    copy: () => import('./copy.ts'),
     backups: () => import('./backups.ts'),
     show: () => import('./show.ts'),
     status: () => import('./status.ts'),

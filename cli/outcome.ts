@@ -1,4 +1,5 @@
 import type { BackupResult } from '../workflows/backup-database.ts';
+import type { CopiesResult } from '../workflows/copy-backups.ts';
 import type { EnsureResult } from '../workflows/ensure-database.ts';
 import type { RestoreResult } from '../workflows/restore-into.ts';
 import type { RoutineResult } from '../workflows/night.ts';
@@ -61,6 +62,8 @@ function endInWords(end: RunEnd): string[] {
         ? [`exists: the database of ${result.environment} is there; nothing was done`]
         : restoreInWords(result);
     }
+    case 'copyBackups':
+      return copiesInWords(end, end.result as CopiesResult);
     case 'runRoutine':
       return routineInWords(end, end.result as RoutineResult);
     default:
@@ -82,6 +85,23 @@ function backupInWords(end: RunEnd, result: BackupResult): string[] {
       ? []
       : [`  anomalous: ${anomaly}`, `    → if the database is as it should be: cofre accept ${backupId}`]),
     `next: cofre show ${backupId}, or cofre restore --from ${environment} --backup ${backupId} --to ${environment}`,
+  ];
+}
+
+function copiesInWords(end: RunEnd, { environment, sizeBytes, copies }: CopiesResult): string[] {
+  if (copies.length === 0) return [`copies of ${environment}: nothing was missing`];
+  const made = copies.filter(({ state }) => state === 'verified').length;
+  return [
+    `copies of ${environment}: ${made} of ${copies.length} made and verified in ${took(end)}, ${bytesInWords(sizeBytes)}`,
+    ...copies.flatMap(({ backupId, destination, reason }) =>
+      reason === undefined
+        ? []
+        : [
+            `  ${backupId} in ${destination}: missing: ${reason.message}`,
+            `    → ${reason.hint ?? `cofre copy ${backupId} --to ${destination}`}`,
+          ],
+    ),
+    `next: cofre backups ${environment}`,
   ];
 }
 
@@ -108,7 +128,7 @@ function restoreInWords(result: RestoreResult): string[] {
 function routineInWords(end: RunEnd, { routine, environments }: RoutineResult): string[] {
   const sizeBytes = environments.reduce((sum, { sizeBytes: size }) => sum + (size ?? 0), 0);
   return [
-    `routine ${routine} done in ${took(end)}: ${environments.length} environments backed up, ${bytesInWords(sizeBytes)}`,
+    `routine ${routine} done in ${took(end)}: ${environments.length === 1 ? '1 environment' : `${environments.length} environments`}, ${bytesInWords(sizeBytes)}`,
   ];
 }
 

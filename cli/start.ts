@@ -2,13 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 
-import type { BackupInput, EnsureInput, RestoreInput, RoutineInput } from '../workflows/inputs.ts';
+import type { BackupInput, CopyInput, EnsureInput, RestoreInput, RoutineInput } from '../workflows/inputs.ts';
 import { CONTROL_QUEUE } from '../workflows/queues.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 
 /** The workflows that commands start, and what they take. */
 export interface Inputs {
   backupDatabase: BackupInput;
+  copyBackups: CopyInput;
   ensureDatabase: EnsureInput;
   planRestore: RestoreInput;
   restoreDatabase: RestoreInput;

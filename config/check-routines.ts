@@ -20,8 +20,24 @@ export function checkRoutines(config: Checkable): Finding[] {
     if (selected.length === 0 && !config.broken.has('environments') && Object.keys(config.environments).length > 0) {
       findings.push({ path: [...path, 'environments'], message: 'matches no environment: nothing would be backed up' });
     }
+    findings.push(...checkWork(path, routine));
     return [...findings, ...checkEnds(config, name, routine, selected)];
   });
+}
+
+/** Only a routine that copies says from where to where. */
+function checkWork(path: Path, { run, from, to }: RoutineConfig): Finding[] {
+  if (run !== 'copyBackups') {
+    const given = from !== undefined ? 'from' : to !== undefined ? 'to' : undefined;
+    if (given === undefined) return [];
+    return [{ path: [...path, given], message: `is for run: copyBackups; the policies say where ${run} keeps copies` }];
+  }
+  if (to === undefined)
+    return [{ path: [...path, 'run'], message: 'needs to: [...] beside it, the destinations that get the copies' }];
+  const place = to.findIndex((name, index) => name === from || to.indexOf(name) < index);
+  if (place === -1) return [];
+  const message = to[place] === from ? 'is where the copies come from' : `names ${to[place]} twice`;
+  return [{ path: [...path, 'to', place], message }];
 }
 
 /** A run that is still open when the next one begins keeps it from starting. */

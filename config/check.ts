@@ -27,6 +27,8 @@ const REFERENCES: readonly (readonly [place: string, section: Section])[] = [
   ['environments.*.productionOf', 'environments'],
   ['environments.*.database.server', 'servers'],
   ['routines.*.environments.names.#', 'environments'],
+  ['routines.*.from', 'destinations'],
+  ['routines.*.to.#', 'destinations'],
 ];
 
 /** Looks at the raw content, so that a typing error elsewhere in an entry does not hide a wrong name in it. */

@@ -12,7 +12,7 @@ export function hintsFor(config: Config): Finding[] {
 function hintUncovered(config: Config): Finding[] {
   const ids = Object.keys(config.environments);
   if (ids.length === 0) return [{ path: ['environments'], message: 'there are none: nothing is backed up' }];
-  const routines = Object.values(config.routines);
+  const routines = Object.values(config.routines).filter(({ run }) => run === 'backupDatabase');
   if (routines.length === 0) return [{ path: ['routines'], message: 'there are none: nothing is backed up by itself' }];
   const covered = new Set(routines.flatMap(({ environments }) => selectEnvironments(config, environments)));
   return ids

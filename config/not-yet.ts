@@ -11,8 +11,6 @@ const FIELDS: Readonly<Record<string, string>> = {
   'policies.*.retention': 'nothing would ever be deleted',
   'policies.*.objectives': 'no alarm would fire',
   'destinations.*.plain': 'no copy is encrypted yet',
-  'routines.*.from': 'no second copy would be made',
-  'routines.*.to': 'no second copy would be made',
   'routines.*.mode': 'every backup is a full one',
 };
 
@@ -27,7 +25,6 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     backupEnvironment: 'files and keys would not be backed up; backupDatabase does the database',
     backupFiles: 'nothing would be backed up',
     backupKeys: 'nothing would be backed up',
-    copyBackups: 'no second copy would be made',
     syncCatalog: 'nothing would be compared',
     verifyCopies: 'nothing would be verified again; each backup is when it is made',
     pruneBackups: 'nothing would be deleted',

@@ -213,7 +213,9 @@ const routine = z.strictObject({
     })
     .default('daily'),
   timezone: timezone.default('America/Sao_Paulo'),
-  run: z.literal('backupDatabase'),
+  run: z.enum(['backupDatabase', 'copyBackups']),
+  from: name.optional().describe('for copyBackups: the destination to read from first'),
+  to: z.array(name).min(1).optional().describe('for copyBackups: the destinations that get what they lack'),
   environments: z
     .strictObject({
       stage: z.enum(['production', 'homologation', 'development']).optional(),

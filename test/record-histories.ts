@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +36,10 @@ try {
   const installation = await Installation.create(
     [{ id: 'one' }, { id: 'two', pipeline: 'streamed' }, { id: 'gone' }],
     { nightly },
-    ({ policies }) => Object.values(policies as object).forEach((policy: object) => keepShortly(policy)),
+    ({ policies, destinations }) => {
+      Object.values(policies as object).forEach((policy: object) => keepShortly(policy));
+      addSecond(destinations as Record<string, { path: string }>);
+    },
   );
   try {
     const recorded = await work(installation);
@@ -71,6 +75,8 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
   record('hold-environment', { workflowId: 'op/one' });
   record('backup-streamed', await run('backup', 'two'));
   record('backup-failed', await run('backup', 'gone'));
+
+  record('copy-backups', await run('copy', backup.backupId, '--to', 'second'));
 
   const release = await holdTable(installation.target('one'), 'vendas.cliente');
   const cancelled = await run('backup', 'one', '--no-follow');
@@ -111,6 +117,13 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
 
 function keepShortly(policy: object): void {
   Object.assign(policy, { keepOldDatabaseFor: '1m' });
+}
+
+function addSecond(destinations: Record<string, { path: string }>): void {
+  const { volume } = destinations;
+  const path = `${volume?.path}-2`;
+  mkdirSync(path, { mode: 0o700 });
+  Object.assign(destinations, { second: { ...volume, path } });
 }
 
 async function waitsForItsTurn(client: Client): Promise<string | undefined> {

@@ -7,6 +7,7 @@ import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
 import { createBackupActivities } from '../activities/backup.ts';
+import { createCopyActivities } from '../activities/copy.ts';
 import { createControlActivities } from '../activities/control.ts';
 import { closeLostRows } from '../activities/lost-runs.ts';
 import { createRestoreActivities } from '../activities/restore.ts';
@@ -80,6 +81,7 @@ export async function startWorker({
       const dependencies = { host, ...own, catalog, stallMs };
       const activities = {
         ...createBackupActivities(dependencies),
+        ...createCopyActivities(dependencies),
         ...createRestoreActivities(dependencies),
         ...createTidyActivities(dependencies),
       };

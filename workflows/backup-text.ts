@@ -80,9 +80,14 @@ function nextStep(progress: BackupProgress): string {
   if (progress.dumped?.anomaly != null)
     return `look at the database. If it is as it should be: \`cofre accept ${plan.backupId}\`; if not, \`cofre restore --from ${id} --latest --to ${id}\` takes the backup before.`;
   if (leftBehind !== undefined) return `${asWritten(sentence(leftBehind))} The backup is whole without it.`;
-  if (missing.length > 0)
-    return `mend ${missing.map(({ destination }) => destination).join(', ')}; then \`cofre backup ${id}\` makes a complete one.`;
+  if (missing.length > 0) return copyMissing(plan.backupId, missing);
   return `none. \`cofre restore --backup ${plan.backupId} --to ${id}\` would restore it.`;
+}
+
+function copyMissing(backupId: string, missing: readonly CopyOutcome[]): string {
+  const names = missing.map(({ destination }) => destination);
+  const command = `\`cofre copy ${backupId} --to ${names.join(' ')}\``;
+  return `mend ${names.join(', ')}; then ${command} copies it there, or the next night does.`;
 }
 
 function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }: BackupProgress): [string, string][] {

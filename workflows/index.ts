@@ -3,6 +3,7 @@
  * executions are found by. Renaming one strands every run that is under way.
  */
 export { backupDatabase } from './backup-database.ts';
+export { copyBackups } from './copy-backups.ts';
 export { dropOldDatabase } from './drop-old-database.ts';
 export { ensureDatabase } from './ensure-database.ts';
 export { holdEnvironment } from './lock.ts';

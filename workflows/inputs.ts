@@ -15,6 +15,19 @@ export interface BackupInput {
   readonly endsAt?: string;
 }
 
+export interface CopyInput {
+  readonly environment: string;
+  /** Names of destinations that are to have copies. */
+  readonly to: readonly string[];
+  /** The destination to read from first; that of the policy unless told. */
+  readonly from?: string;
+  /** Only this one; every verified backup unless told. */
+  readonly backup?: string;
+  /** Set by a routine. */
+  readonly routine?: string;
+  readonly endsAt?: string;
+}
+
 /** `{backup, to}` for a backup of Cofre's, `{file, to}` for a dump that another job made. */
 export interface RestoreInput {
   readonly backup?: string;

@@ -10,6 +10,7 @@ import { CancelledFailure } from '@temporalio/common';
 
 import type { RoutinePlan } from '../activities/plans.ts';
 import { backupDatabase, type BackupResult } from './backup-database.ts';
+import { copyBackups, type CopiesResult } from './copy-backups.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import { asWritten, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
@@ -32,9 +33,23 @@ export interface RoutineResult {
 }
 
 const STATES = {
-  running: '**Now:** backs up its environments, under the limits of the routine and of each server.',
   done: '**Done.**',
-  cancelled: '**Cancelled.** Finished backups stay, those under way were cancelled, and no more are started.',
+  cancelled: '**Cancelled.** What is finished stays, runs under way were cancelled, and no more are started.',
+} as const;
+/** By what the routine does. */
+const WORDS = {
+  backupDatabase: {
+    now: '**Now:** backs up its environments, under the limits of the routine and of each server.',
+    lack: 'have no complete backup',
+    mend: 'mend the environments in trouble, then `cofre backup` each of them.',
+    hint: 'the page of this run has every reason; mend them, then cofre backup ENV',
+  },
+  copyBackups: {
+    now: '**Now:** makes the copies that its destinations lack, for one environment after the other.',
+    lack: 'still lack copies',
+    mend: 'mend what is in trouble; the next run of the routine makes the copies, or `cofre run` it now.',
+    hint: 'the page of this run has every reason; mend them, then cofre run the routine again',
+  },
 } as const;
 /** The order on the page: what needs somebody first. */
 const ORDER = ['failed', 'incomplete', 'not-started', 'running', 'complete', 'waiting'];
@@ -42,7 +57,7 @@ const LISTED = 50;
 /** A night of hundreds of failures is one result in the history. */
 const REASON_CHARACTERS = 300;
 
-/** The backups of one night, under limits in total and for each database server. */
+/** The backups (or the further copies) of one night, under limits in total and for each database server. */
 export class Night {
   readonly #routine: string;
   readonly #plan: RoutinePlan;
@@ -121,10 +136,10 @@ export class Night {
     outcome.workflowId = this.#runIdOf(outcome.environment);
     this.#show();
     try {
-      const result = await this.#backUp(outcome.environment, outcome.workflowId);
+      const result = await this.#work(outcome.environment, outcome.workflowId);
       outcome.state = result.state;
       outcome.sizeBytes = result.sizeBytes;
-      if (result.anomaly !== null) outcome.anomaly = result.anomaly;
+      if ('anomaly' in result && result.anomaly !== null) outcome.anomaly = result.anomaly;
     } catch (error) {
       const { code, message } = reasonOf(error);
       outcome.state = 'failed';
@@ -141,16 +156,21 @@ export class Night {
 
   #runIdOf(environment: string): string {
     const slot = new Date(Date.now()).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
-    return `backupDatabase/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`;
+    return `${this.#plan.work.run}/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`;
   }
 
-  async #backUp(environment: string, workflowId: string): Promise<BackupResult> {
-    return await executeChild(backupDatabase, {
+  async #work(environment: string, workflowId: string): Promise<BackupResult | CopiesResult> {
+    const { work, until } = this.#plan;
+    const run = {
       workflowId,
-      args: [{ environment, routine: this.#routine }],
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${this.#routine}: ${environment}`,
-    });
+    };
+    if (work.run === 'backupDatabase')
+      return await executeChild(backupDatabase, { ...run, args: [{ environment, routine: this.#routine }] });
+    const { from, to } = work;
+    const ends = { ...(from === undefined ? {} : { from }), ...(until === null ? {} : { endsAt: until }) };
+    return await executeChild(copyBackups, { ...run, args: [{ environment, to, ...ends, routine: this.#routine }] });
   }
 
   #count(server: string, step: 1 | -1): void {
@@ -168,8 +188,8 @@ export class Night {
     throw failRun(
       {
         code: 'part-failed',
-        message: `${bad.length} of ${this.#outcomes.length} environments have no complete backup: ${named.join(', ')}${bad.length > 10 ? ', …' : ''}`,
-        hint: 'the page of this run has every reason; mend them, then cofre backup ENV',
+        message: `${bad.length} of ${this.#outcomes.length} environments ${WORDS[this.#plan.work.run].lack}: ${named.join(', ')}${bad.length > 10 ? ', …' : ''}`,
+        hint: WORDS[this.#plan.work.run].hint,
       },
       { routine: this.#routine },
     );
@@ -187,10 +207,10 @@ export class Night {
     const { until, since } = this.#plan;
     const only = since === null ? '' : ` (only what has no backup since ${timeInWords(since)})`;
     const goesOn = `none for you.${until === null ? '' : ` Nothing more is started after ${timeInWords(until)}.`}`;
-    const mend = 'mend the environments in trouble, then `cofre backup` each of them.';
+    const { now, mend } = WORDS[this.#plan.work.run];
     const page = {
       title: `**Routine ${this.#routine}${only}:** ${counts}`,
-      state: STATES[how],
+      state: how === 'running' ? now : STATES[how],
       next: how === 'cancelled' ? 'none.' : inTrouble > 0 ? mend : how === 'done' ? 'none.' : goesOn,
       facts: [...this.#notes, ...this.#facts()],
     };

@@ -13,6 +13,7 @@ import {
 
 import type { Removal } from '../activities/old-databases.ts';
 import { removalRunId, type RoutinePlan } from '../activities/plans.ts';
+import { copyBackups } from './copy-backups.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { reasonOf } from './failure.ts';
 import type { RoutineInput } from './inputs.ts';
@@ -24,7 +25,10 @@ import { control, probe } from './steps.ts';
 /** Set by Temporal on what a schedule starts. */
 const SCHEDULED_AT = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
-/** One night: first what earlier runs have left undone, then a child for each environment, under limits. */
+/**
+ * One night: first what earlier runs have left undone, then a child for each environment, under limits, and at last the
+ * copies that are missing.
+ */
 export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
   openRun('runRoutine', input, { routine: 'name', 'missing?': 'flag' }, '{"routine": "nightly"}');
   upsertSearchAttributes([{ key: searchAttributes.routine, value: input.routine }]);
@@ -44,6 +48,7 @@ export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
   // Beside the night, so that a host that does not answer delays nothing.
   const tidied = Promise.all(plan.hosts.map((host) => tidy(host, night)));
   await night.run();
+  if (plan.work.run === 'backupDatabase') await payDebts(input.routine, night);
   await tidied;
   return night.end();
 }
@@ -63,6 +68,29 @@ async function startRemovals(removals: readonly Removal[]): Promise<void> {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
   }
+}
+
+/**
+ * Copies that could not be made, tonight or before, are made from others as soon as their destination is back: by runs of their
+ * own, which wait for it, so that no night waits for another's debts.
+ */
+async function payDebts(routine: string, night: Night): Promise<void> {
+  const debts = await control.findDebts({ routine });
+  for (const { environment, to } of debts) {
+    try {
+      await startChild(copyBackups, {
+        workflowId: `copyBackups/${environment}/debts`,
+        args: [{ environment, to, routine }],
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        staticSummary: `${routine}: copies that ${environment} lacks`,
+      });
+    } catch (error) {
+      // That of the night before still waits for its destination.
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+  if (debts.length > 0)
+    night.note('missing copies are made by runs of their own', debts.map(({ environment }) => environment).join(', '));
 }
 
 /** A host that cannot be tidied makes no night fail; it is told on the page. */

@@ -1,6 +1,7 @@
 import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 
 import type { BackupActivities } from '../activities/backup.ts';
+import type { CopyActivities } from '../activities/copy.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
 import type { TidyActivities } from '../activities/tidy.ts';
@@ -8,7 +9,7 @@ import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-limits.ts';
 
-type HostActivities = BackupActivities & RestoreActivities & TidyActivities;
+type HostActivities = BackupActivities & CopyActivities & RestoreActivities & TidyActivities;
 
 const RETRY: NonNullable<ActivityOptions['retry']> = {
   initialInterval: TRY_AGAIN_AFTER_MS,
@@ -45,9 +46,9 @@ export function light(host: string, endsAt: Date, summary: string, told: readonl
   return hostSteps(host, 'light', endsAt, summary, told);
 }
 
-/** Long steps on a host: they may wait in the queue for as long as the host is busy. */
-export function heavy(host: string, endsAt: Date, summary: string): HostActivities {
-  return hostSteps(host, 'heavy', endsAt, summary);
+/** Long steps on a host, with `told` as for the short ones: they may wait in the queue for as long as the host is busy. */
+export function heavy(host: string, endsAt: Date, summary: string, told: readonly ErrorCode[] = []): HostActivities {
+  return hostSteps(host, 'heavy', endsAt, summary, told);
 }
 
 function hostSteps(

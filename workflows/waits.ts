@@ -6,6 +6,8 @@ import { timeInWords } from './words.ts';
 
 /** What somebody can mend while the run waits: room on a disk, a volume that is not mounted. */
 const ROOM: ReadonlySet<string> = new Set(['no-space', 'not-mounted']);
+/** The same for a copy: its destination is down, or its token or password is not taken any more. */
+export const DESTINATION_TROUBLE: ReadonlySet<string> = new Set([...ROOM, 'destination-unavailable', 'access-denied']);
 /** The same where any host would do: one that is restarted, or that somebody starts again. */
 export const HOST_OR_ROOM: ReadonlySet<string> = new Set([...ROOM, 'host-unavailable']);
 /** Sessions or prepared transactions in a database, which somebody ends. */

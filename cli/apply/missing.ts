@@ -32,7 +32,7 @@ export async function planMissing(
   const nights: MissingNight[] = [];
   for (const { routine, action } of schedules) {
     const config = applied.routines[routine];
-    if (action !== 'create' || config === undefined || !formerly.includes(routine)) continue;
+    if (action !== 'create' || config?.run !== 'backupDatabase' || !formerly.includes(routine)) continue;
     const window = openWindow(now, config);
     if (window === null) continue;
     const selected = selectEnvironments(applied, config.environments);

@@ -125,6 +125,22 @@ describe('what is wrong between entries', () => {
       '17:38 routines.r.until: must be another time than at: nothing could start',
     ],
     [
+      'copies that come from nowhere known, or go where they come from',
+      `${WHOLE}routines: { r: { at: "06:00", run: copyBackups, from: volume, to: [gone, volume] } }\n`,
+      '17:68 routines.r.to[0]: there is no gone in destinations; known: volume',
+      '17:74 routines.r.to[1]: is where the copies come from',
+    ],
+    [
+      'copies that go nowhere',
+      `${WHOLE}routines: { r: { at: "06:00", run: copyBackups } }\n`,
+      '17:36 routines.r.run: needs to: [...] beside it, the destinations that get the copies',
+    ],
+    [
+      'destinations for a routine of backups',
+      `${WHOLE}routines: { r: { at: "06:00", run: backupDatabase, to: [volume] } }\n`,
+      '17:56 routines.r.to: is for run: copyBackups; the policies say where backupDatabase keeps copies',
+    ],
+    [
       'a routine for nobody',
       `${WHOLE}routines: { r: { at: "21:00", run: backupDatabase, environments: { stage: homologation } } }\n`,
       '17:66 routines.r.environments: matches no environment: nothing would be backed up',

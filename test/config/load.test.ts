@@ -220,16 +220,6 @@ describe('what only a later version has is refused by name', () => {
       'type: sftp, host: s, privateKey: file:/k',
       '8:19 destinations.volume.type: sftp is not in this version of Cofre; leave it out (no copy would be sent there)',
     ],
-    [
-      'host: erp-01\n',
-      'host: erp-01\nroutines: { r: { at: "06:00", run: copyBackups, from: volume, to: [x] } }\n',
-      '3:36 routines.r.run: copyBackups is not in this version of Cofre; leave it out (no second copy would be made)',
-    ],
-    [
-      'host: erp-01\n',
-      'host: erp-01\nroutines: { r: { at: "06:00", run: backupDatabase, to: [x] } }\n',
-      '3:52 routines.r.to: not in this version of Cofre; leave it out (no second copy would be made)',
-    ],
   ];
   for (const [piece, by, line] of later) {
     test(line.split(':').slice(1, 3).join(' '), async () => {

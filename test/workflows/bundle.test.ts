@@ -19,6 +19,7 @@ test('the workflows bundle: nothing that they import touches the world', async (
 test('the public names of the workflows stay: running executions are found by them', () => {
   assert.deepEqual(Object.keys(workflows).sort(), [
     'backupDatabase',
+    'copyBackups',
     'dropOldDatabase',
     'ensureDatabase',
     'holdEnvironment',

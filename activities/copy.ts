@@ -1,0 +1,142 @@
+import { Readable } from 'node:stream';
+
+import { objectPrefix } from '../catalog/backup-id.ts';
+import { recordCopy, requireCurrentDump, settleDebt } from '../catalog/backups.ts';
+import { getManifest } from '../catalog/manifests.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { Body, Destination } from '../destinations/destination.ts';
+import { withDestination } from '../destinations/open.ts';
+import { CofreError, messageOf } from '../errors/error.ts';
+import type { HostDependencies } from './backup.ts';
+import { archiveOf } from './local-dump.ts';
+import { markSuspect } from './mark-suspect.ts';
+import type { CopyPlan, NamedDestination } from './plans.ts';
+import { proveCopy } from './prove-copy.ts';
+import { samePlace } from './source.ts';
+import { asStep } from './step.ts';
+
+/** One backup to one more destination. */
+export interface FurtherCopy {
+  readonly plan: CopyPlan;
+  readonly backupId: string;
+  /** Where it can be read, best first. */
+  readonly sources: readonly NamedDestination[];
+  readonly destination: NamedDestination;
+}
+
+export type CopyActivities = ReturnType<typeof createCopyActivities>;
+
+/** The steps that bring a backup from one destination to another. Each may be killed at any instant and run again. */
+export function createCopyActivities({ spool, catalog, findClients }: HostDependencies) {
+  return {
+    /**
+     * Stores the object in one more destination, in a stream from the first copy that is whole: nothing is kept on this disk.
+     * A copy that turns out to be damaged is marked, and the next one is read.
+     */
+    async copyObject({ plan, backupId, sources, destination }: FurtherCopy): Promise<{ from: string }> {
+      return await asStep(async ({ signal, report }) => {
+        const manifest = await getManifest(catalog, backupId);
+        const { attempt } = manifest;
+        await requireCurrentDump(catalog, backupId, attempt);
+        const { name } = destination;
+        await recordCopy(catalog, { backupId, destination: name, state: 'uploading', attempt });
+        const { key, sizeBytes, sha256 } = archiveOf(manifest);
+        const object = { key: objectPrefix(plan.environment.id, backupId) + key, sizeBytes, sha256 };
+        const from = await withDestination(name, destination.config, async (place) => {
+          const identity = await place.identity();
+          return await fromFirstOf(catalog, backupId, sources, async (source, sourceName) => {
+            if ((await reading(signal, () => source.identity())) === identity) throw samePlace(sourceName, name);
+            await place.put(object.key, bodyOf(source, object, signal), {
+              signal,
+              onProgress: (bytes) =>
+                report({ doing: `copy from ${sourceName} to ${name}`, bytes, ofBytes: object.sizeBytes }),
+            });
+          });
+        });
+        await recordCopy(catalog, { backupId, destination: name, state: 'uploaded', attempt });
+        return { from };
+      });
+    },
+
+    /** Proves it as a backup proves its copies, and enters it: with it a debt may be paid. */
+    async verifyCopy({ plan, backupId, destination }: FurtherCopy): Promise<void> {
+      await asStep(async ({ signal, report }) => {
+        const own = await getManifest(catalog, backupId);
+        const { name, config } = destination;
+        const { sizeBytes, sha256 } = archiveOf(own);
+        const onProgress = (bytes: number): void => report({ doing: `verify in ${name}`, bytes, ofBytes: sizeBytes });
+        const prefix = objectPrefix(plan.environment.id, backupId);
+        const manifest = await withDestination(name, config, (place) =>
+          proveCopy({ catalog, findClients, place, name, prefix, records: spool.records, signal, onProgress }, own),
+        );
+        const { attempt } = manifest;
+        await recordCopy(catalog, { backupId, destination: name, state: 'verified', attempt, sizeBytes, sha256 });
+        await settleDebt(catalog, backupId, plan.complete);
+      });
+    },
+  };
+}
+
+/** What reading a copy failed with, so that it is not taken for the failure of the place that it is written to. */
+class SourceFailure extends Error {}
+
+async function reading<T>(signal: AbortSignal, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new SourceFailure(messageOf(cause), { cause });
+  }
+}
+
+/** @throws what the last source said, when none could be read; at once what the target said. */
+async function fromFirstOf(
+  catalog: Catalog,
+  backupId: string,
+  sources: readonly NamedDestination[],
+  copy: (source: Destination, name: string) => Promise<void>,
+): Promise<string> {
+  const failures: string[] = [];
+  let last: unknown;
+  for (const { name, config } of sources) {
+    try {
+      await withDestination(name, config, (source) => copy(source, name));
+      return name;
+    } catch (error) {
+      const cause = error instanceof SourceFailure ? error.cause : error;
+      const known = cause instanceof CofreError ? cause : undefined;
+      // The put found other bytes than those of the manifest, or the copy is not there any more.
+      const damaged = known?.code === 'bad-content' || (error instanceof SourceFailure && known?.code === 'not-found');
+      if (damaged && known !== undefined) await markSuspect(catalog, backupId, name, known);
+      else if (!(error instanceof SourceFailure)) throw error;
+      last = cause;
+      failures.push(`${name}: ${messageOf(cause)}`);
+    }
+  }
+  const code = last instanceof CofreError ? last.code : 'destination-unavailable';
+  throw new CofreError(code, `no copy of ${backupId} could be read: ${failures.join('; ')}`, { cause: last });
+}
+
+/** An object of one destination as what a put stores in another. */
+function bodyOf(
+  source: Destination,
+  { key, sizeBytes, sha256 }: { key: string; sizeBytes: number; sha256: string },
+  signal: AbortSignal,
+): Body {
+  async function* read(offset: number): AsyncIterable<Buffer> {
+    if (offset >= sizeBytes) return;
+    const range = offset === 0 ? {} : { range: { start: offset, length: sizeBytes - offset } };
+    const stream = await reading(signal, () => source.get(key, { signal, ...range }));
+    const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    try {
+      for (;;) {
+        const next = await reading(signal, () => chunks.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      stream.destroy();
+    }
+  }
+  return { sizeBytes, sha256, open: (offset = 0) => Readable.from(read(offset), { objectMode: false }) };
+}

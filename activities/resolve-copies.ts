@@ -1,0 +1,76 @@
+import { getBackup } from '../catalog/backup-list.ts';
+import { findDebts, missingCopies, runningBackups, type MissingCopy } from '../catalog/missing-copies.ts';
+import type { Catalog } from '../catalog/open.ts';
+import { durationMs } from '../config/duration.ts';
+import { selectEnvironments } from '../config/select-environments.ts';
+import { CofreError } from '../errors/error.ts';
+import { hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
+import type { CopyPlan } from './plans.ts';
+
+export interface CopyRequest {
+  readonly environment: string;
+  readonly to: readonly string[];
+  readonly from?: string;
+  readonly backup?: string;
+  readonly endsAt?: string;
+  readonly startedAt: string;
+}
+
+/**
+ * Resolves a run that makes further copies, from the configuration that is current now.
+ * @throws CofreError `not-known`; `refused` for a backup of another environment, or without a verified copy.
+ */
+export async function resolveCopies(catalog: Catalog, request: CopyRequest): Promise<CopyPlan> {
+  const { version, config } = await readApplied(catalog);
+  const { id, environment, policy } = resolveEnvironment(config, request.environment);
+  const to = [...new Set(request.to)].map((name) => namedDestination(config, name));
+  const first = request.from === undefined ? [] : [namedDestination(config, request.from).name];
+  const order = [...new Set([...first, ...policy.copies.to, ...Object.keys(config.destinations)])];
+  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id);
+  const endsAt = new Date(Date.parse(request.startedAt) + durationMs(policy.endsWithin)).toISOString();
+  return {
+    configVersion: version,
+    environment: { id, stage: environment.stage },
+    hosts: [...new Set([...hostsOf(config, environment), ...Object.keys(config.hosts)])],
+    to,
+    from: order.map((name) => namedDestination(config, name)),
+    complete: policy.copies.complete ?? policy.copies.to.length,
+    endsAt: request.endsAt !== undefined && request.endsAt < endsAt ? request.endsAt : endsAt,
+  };
+}
+
+/** What a destination lacks now, and which backups run that may be next. */
+export async function whatIsMissing(
+  catalog: Catalog,
+  question: { environment: string; destination: string; backup?: string | undefined; before: string },
+): Promise<{ missing: MissingCopy[]; running: string[] }> {
+  const missing = await missingCopies(catalog, question);
+  const running =
+    question.backup === undefined ? await runningBackups(catalog, question.environment, question.before) : [];
+  return { missing, running };
+}
+
+/** The debts of a routine's environments in destinations that the configuration still has. */
+export async function payableDebts(
+  catalog: Catalog,
+  routine: string,
+): Promise<{ environment: string; to: string[] }[]> {
+  const { config } = await readApplied(catalog);
+  const selected = selectEnvironments(config, config.routines[routine]?.environments ?? {});
+  return (await findDebts(catalog, selected))
+    .map(({ environment, destinations }) => ({
+      environment,
+      to: destinations.filter((name) => Object.hasOwn(config.destinations, name)),
+    }))
+    .filter(({ to }) => to.length > 0);
+}
+
+async function requireCopyable(catalog: Catalog, backupId: string, environment: string): Promise<void> {
+  const backup = await getBackup(catalog, backupId);
+  if (backup.environment !== environment)
+    throw new CofreError('refused', `the backup ${backupId} is of ${backup.environment}, not of ${environment}`);
+  if (backup.copies.some(({ state }) => state === 'verified')) return;
+  throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {
+    hint: `cofre backups ${environment} lists the others`,
+  });
+}
