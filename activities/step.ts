@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 
@@ -14,9 +16,14 @@ export interface StepProgress {
 
 /** What a step beats with; Temporal gives the last one to the next attempt. */
 interface Beat extends Partial<StepProgress> {
-  /** How many attempts have failed and said why. */
-  readonly failures?: number;
+  /** How many attempts lost their worker or a tool. */
+  readonly kills: number;
+  /** The process in which the attempt runs; none once it has failed and said why. */
+  readonly worker?: string;
 }
+
+/** Of this process, among all of all hosts. */
+const WORKER = randomUUID().slice(0, 8);
 
 export interface Step {
   /** Aborts when the step is cancelled, when its worker shuts down, and when Temporal gave it to another attempt. */
@@ -43,14 +50,14 @@ const CAUSES = 4;
 export async function asStep<T>(work: (step: Step) => Promise<T>): Promise<T> {
   const context = Context.current();
   const { attempt } = context.info;
-  const { failures = 0 } = (context.info.heartbeatDetails ?? {}) as Beat;
-  // Attempts that ended without a word; a restart of the worker counts as one.
-  const kills = Math.max(attempt - 1 - failures, 0);
+  const before = (context.info.heartbeatDetails ?? { kills: 0 }) as Beat;
+  // The last one ended with its process and without a word. One of this process was not killed: Temporal was away.
+  const isKilled = before.worker !== undefined && before.worker !== WORKER;
+  const kills = before.kills + (isKilled ? 1 : 0);
   let progress: StepProgress | undefined;
-  const beat = (failed: number): void =>
-    context.heartbeat({ ...progress, ...(failed === 0 ? {} : { failures: failed }) } satisfies Beat);
-  beat(failures);
-  const beating = setInterval(() => beat(failures), HEARTBEAT_EVERY_MS);
+  const beat = (): void => context.heartbeat({ ...progress, kills, worker: WORKER } satisfies Beat);
+  beat();
+  const beating = setInterval(beat, HEARTBEAT_EVERY_MS);
   try {
     if (kills >= KILLS_UNTIL_FAILURE) throw killedTooOften(kills);
     return await work({
@@ -62,7 +69,8 @@ export async function asStep<T>(work: (step: Step) => Promise<T>): Promise<T> {
       },
     });
   } catch (error) {
-    if (!(error instanceof CofreError && error.code === 'killed')) beat(failures + 1);
+    const isKill = error instanceof CofreError && error.code === 'killed';
+    context.heartbeat({ ...progress, kills: isKill ? kills + 1 : kills } satisfies Beat);
     // The reason tells Temporal whether this was a cancel, a shutdown or a pause.
     if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
     context.log.warn('the step failed', { error });
@@ -74,7 +82,7 @@ export async function asStep<T>(work: (step: Step) => Promise<T>): Promise<T> {
 }
 
 function killedTooOften(kills: number): CofreError {
-  const message = `this step lost its worker or a tool ${kills} times in its middle: killed, frozen or cut off from Temporal`;
+  const message = `this step lost its worker or a tool ${kills} times in its middle`;
   return new CofreError('killed', message, { hint: KILLED_HINT });
 }
 

@@ -11,7 +11,8 @@ export class OwnTemporal {
   readonly folder: string;
   readonly address: string;
   readonly #port: number;
-  #server: RunningServer | undefined;
+  /** Also one that is about to answer: clients may reach it before this process does, and it is killed all the same. */
+  #server: Promise<RunningServer> | undefined;
 
   private constructor(folder: string, port: number) {
     this.folder = folder;
@@ -28,17 +29,19 @@ export class OwnTemporal {
 
   /** With what it remembered, unless that was lost. */
   async start(): Promise<void> {
-    this.#server = await startTemporal({
+    if (this.#server !== undefined) throw new Error('this Temporal runs already');
+    this.#server = startTemporal({
       folder: join(this.folder, 'data'),
       port: this.#port,
       uiPort: await freePort(),
     });
+    await this.#server;
   }
 
   /** As `kill -9` ends it. */
   async kill(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
+    const server = await this.#server;
+    if (server === undefined) throw new Error('this Temporal does not run');
     this.#server = undefined;
     process.kill(server.pid, 'SIGKILL');
     await server.ended;
@@ -50,7 +53,7 @@ export class OwnTemporal {
   }
 
   async remove(): Promise<void> {
-    await this.#server?.stop();
+    await (await this.#server)?.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

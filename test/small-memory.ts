@@ -2,6 +2,9 @@ import { existsSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { nativeCode } from '../errors/error.ts';
+import { until } from './until.ts';
+
 const VERSION_1 = '/sys/fs/cgroup/memory';
 const VERSION_2 = '/sys/fs/cgroup';
 
@@ -38,7 +41,17 @@ export class SmallMemory {
 
   /** From now on all its processes have this much together. */
   async limit(bytes: number): Promise<void> {
-    await writeFile(this.#limit, String(bytes));
+    const isSet = async (): Promise<boolean> => {
+      try {
+        await writeFile(this.#limit, String(bytes));
+        return true;
+      } catch (error) {
+        // What its processes wrote is its memory, too, until it is on the disk.
+        if (nativeCode(error) === 'EBUSY') return false;
+        throw error;
+      }
+    };
+    await until('the memory is limited', isSet);
   }
 
   /** A process whose number is written here belongs to the group from then on, with the children that it starts. */

@@ -66,7 +66,11 @@ export async function assertHostClean(site: CrashSite): Promise<void> {
   const run = join(site.installation.spool, '.run');
   await until('no tool runs', () => toolsOf(site).length === 0).catch(() => assert.deepEqual(toolsOf(site), []));
   for (const folder of ['groups', 'scratch']) {
-    assert.deepEqual(await readdir(join(run, folder)).catch(() => []), [], `${folder} of the spool`);
+    // A step clears up after its tools have ended.
+    const entries = async (): Promise<string[]> => await readdir(join(run, folder)).catch(() => []);
+    await until(`${folder} of the spool is empty`, async () => (await entries()).length === 0).catch(async () =>
+      assert.deepEqual(await entries(), [], `${folder} of the spool`),
+    );
   }
 }
 

@@ -108,10 +108,8 @@ export class TwoHosts {
   readonly freezeUntilSent: Disturbance = async (site, worker, { environments, goOn }) => {
     const processes = familyOf(worker.pid ?? 0);
     for (const pid of processes) process.kill(pid, 'SIGSTOP');
-    for (const environment of environments) {
-      site.workers.steps.delete(environment);
+    for (const environment of environments)
       await site.workers.hold(environment, { activity: 'verify', call: 1, point: 'start' }, 'h2');
-    }
     await until(
       'the other host is about to publish',
       () => environments.every((environment) => site.workers.held.get(environment)?.host === 'h2'),
@@ -119,11 +117,7 @@ export class TwoHosts {
     );
     goOn();
     for (const pid of processes) signalIfThere(pid, 'SIGCONT');
-    await until(
-      'h1 has done what it could',
-      () => environments.every((environment) => site.workers.steps.get(environment)?.some(({ host }) => host === 'h1')),
-      WAIT_MS,
-    );
+    await this.#untilDone(site, environments);
     for (const environment of environments) site.workers.release(environment, undefined, 'h2');
     return worker;
   };
