@@ -1,21 +1,32 @@
 import { posix } from 'node:path';
 
 import type { Checkable } from './check.ts';
-import { notYet } from './not-yet.ts';
 import type { Finding, Path } from './problem.ts';
 import type { DestinationConfig, DirectoryConfig } from './schema.ts';
 
 /** Folders that would get into each other's way, and policies that cannot be kept. */
 export function checkDestinations(config: Checkable): Finding[] {
-  return [...checkTypes(config), ...checkFolders(config), ...checkSpools(config), ...checkPolicies(config)];
+  return [...checkBuckets(config), ...checkFolders(config), ...checkSpools(config), ...checkPolicies(config)];
 }
 
-/** The schema knows them; their drivers come with a later version. */
-function checkTypes({ destinations }: Checkable): Finding[] {
-  return Object.entries(destinations).flatMap(([name, { type }]) => {
-    const path = ['destinations', name, 'type'];
-    const message = notYet(path, type);
-    return message === undefined ? [] : [{ path, message }];
+/** Destinations of S3 that are one place by what stands here; another name of the service is found out by its marker. */
+function checkBuckets({ destinations }: Checkable): Finding[] {
+  const known = new Map<string, string>();
+  return Object.entries(destinations).flatMap(([name, settings]) => {
+    if (settings.type !== 's3') return [];
+    const address = [settings.endpoint?.replace(/\/$/, '') ?? '', settings.bucket, settings.prefix ?? ''].join(' ');
+    const other = known.get(address);
+    known.set(address, other ?? name);
+    const path = ['destinations', name];
+    const same = {
+      path: [...path, 'bucket'],
+      message: `is the same place as destination ${other}; each needs its own`,
+    };
+    const key = { path: [...path, 'kmsKey'], message: 'needs encryption: kms beside it' };
+    return [
+      ...(other === undefined ? [] : [same]),
+      ...(settings.kmsKey !== undefined && settings.encryption !== 'kms' ? [key] : []),
+    ];
   });
 }
 

@@ -51,8 +51,14 @@ function hintPlainConnections(config: Config): Finding[] {
     { path: ['catalog', 'host'], ...config.catalog },
     ...Object.entries(config.servers).map(([name, server]) => ({ path: ['servers', name, 'host'], ...server })),
   ];
-  return ends.flatMap(({ path, host, tls }) => {
+  const buckets = Object.entries(config.destinations).flatMap(([name, settings]) =>
+    settings.type === 's3' && /^http:\/\/(?!localhost|127\.|\[)/.test(settings.endpoint ?? '')
+      ? [{ path: ['destinations', name, 'endpoint'], message: 'is http: the data cross the network unencrypted' }]
+      : [],
+  );
+  const plain = ends.flatMap(({ path, host, tls }) => {
     if (tls !== 'off' || host.startsWith('/') || /^(localhost|127\..*|::1)$/.test(host)) return [];
     return [{ path, message: 'tls is off: the data cross the network unencrypted' }];
   });
+  return [...plain, ...buckets];
 }

@@ -133,9 +133,9 @@ const s3 = z.strictObject({
     .optional()
     .describe('read again as they change; what the machine itself has (a role, its environment) unless told'),
   checksum: z
-    .enum(['crc64nvme', 'md5'])
-    .default('crc64nvme')
-    .describe('md5: for a service that does not know CRC64NVME'),
+    .enum(['crc32', 'md5'])
+    .default('crc32')
+    .describe('crc32: of every part and of the whole object; md5: of parts alone, for a service that knows no other'),
   partSize: sizeInMb
     .refine((value) => Number.parseInt(value) >= 6 && Number.parseInt(value) <= 512, 'must be 6MB to 512MB')
     .default('16MB')

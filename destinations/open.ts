@@ -1,7 +1,7 @@
 import type { DestinationConfig } from '../config/schema.ts';
-import { CofreError } from '../errors/error.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory.ts';
+import { S3Destination } from './s3.ts';
 
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
 export function openDestination(name: string, config: DestinationConfig): Destination {
@@ -9,7 +9,7 @@ export function openDestination(name: string, config: DestinationConfig): Destin
     case 'directory':
       return new DirectoryDestination(name, config.path);
     case 's3':
-      throw new CofreError('bad-config', 'this version of Cofre has no S3 destinations yet');
+      return new S3Destination(name, config);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DestinationConfig } from '../config/schema.ts';
-import { CofreError } from '../errors/error.ts';
 import { directoryPlace } from './directory-place.ts';
+import { s3Place } from './s3-place.ts';
 
 /** What a place that is to keep copies looks like. */
 export type PlaceState = 'prepared' | 'empty' | 'not-empty' | 'missing' | 'foreign';
@@ -27,7 +27,7 @@ export function placeOf(config: DestinationConfig): Place {
     case 'directory':
       return directoryPlace(config.path);
     case 's3':
-      throw new CofreError('bad-config', 'this version of Cofre has no S3 destinations yet');
+      return s3Place(config);
   }
 }
 

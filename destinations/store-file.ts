@@ -4,6 +4,7 @@ import { link, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { CofreError, nativeCode } from '../errors/error.ts';
+import { badContent } from './body-reader.ts';
 import type { Body, PutOptions } from './destination.ts';
 import { toDirectoryError } from './directory-errors.ts';
 import { dropFromMemory } from './drop-cache.ts';
@@ -128,13 +129,7 @@ async function copyBody(file: FileHandle, path: string, body: Body, { signal, on
   }
   signal?.throwIfAborted();
   if (sizeBytes === body.sizeBytes && hash.digest('hex') === body.sha256) return;
-  throw new CofreError(
-    'bad-content',
-    `what was to be stored is not what was announced: ${body.sizeBytes} bytes with SHA-256 ${body.sha256}`,
-    {
-      hint: 'the local file changed, or its medium is failing; run the backup again',
-    },
-  );
+  throw badContent(body);
 }
 
 async function writeWhole(file: FileHandle, chunk: Buffer): Promise<void> {

@@ -4,13 +4,19 @@ import { EventEmitter, once } from 'node:events';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 
 import type { Body, Destination } from '../../destinations/destination.ts';
 import { bytesBody } from '../../destinations/local-file.ts';
+import type { CofreError } from '../../errors/error.ts';
 
 /** An empty place for one test: `open` gives a new handle on it. */
 export interface PreparedPlace {
   open(): Destination;
+  /** The same place as somebody sees it who may not store there; `cleanUp` closes nothing of it. */
+  denied(): Promise<Destination>;
+  /** Another place, prepared, with room for less than 4 MB. */
+  full(): Promise<Destination>;
   cleanUp(): Promise<void>;
   /** A secret that belongs to it, if any. */
   readonly secret?: string;
@@ -224,21 +230,46 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
       await one.put('a/b/c', bytesBody(Buffer.from('a new one')));
     });
 
+    test('case 37: says no-space where there is no room, and keeps nothing of it', async () => {
+      const full = await place.full();
+      await full.put('a/small', bytesBody(Buffer.from('x')));
+      await assert.rejects(full.put('a/large', bytesBody(randomBytes(12_000_000))), { code: 'no-space' });
+      assert.deepEqual(await keys(full), ['a/small']);
+      await full.discard('a/');
+      await full.put('a/again', bytesBody(randomBytes(1_000_000)));
+      await full.close();
+    });
+
+    test('says access-denied to who may not store, without a secret, and stores nothing', async () => {
+      const denied = await place.denied();
+      await assert.rejects(denied.put('a/b', bytesBody(Buffer.from('x'))), (error) => {
+        assert.equal((error as CofreError).code, 'access-denied');
+        if (place.secret !== undefined)
+          assert.ok(!inspect(error, { depth: 10, showHidden: true }).includes(place.secret));
+        return true;
+      });
+      await denied.close();
+      assert.deepEqual(await keys(one), []);
+    });
+
     test('discards what lies below a prefix and what is on its way there, and nothing else', async () => {
       for (const key of ['a/b/c', 'a/b/d/e', 'a/bc', 'a/z']) await one.put(key, bytesBody(Buffer.from(key)));
-      const bytes = randomBytes(2_000_000);
+      // Large enough to be on its way for long: what goes in one request is there or is not.
+      const bytes = randomBytes(14_000_000);
       const halfWay = new EventEmitter();
       async function* slowly(): AsyncGenerator<Buffer> {
-        yield bytes.subarray(0, 1_000_000);
+        yield bytes.subarray(0, 7_000_000);
         const goOn = once(halfWay, 'go on');
         halfWay.emit('reached');
         await goOn;
-        yield bytes.subarray(1_000_000);
+        yield bytes.subarray(7_000_000);
       }
       const reached = once(halfWay, 'reached');
       const open = (): Readable => Readable.from(slowly(), { objectMode: false });
-      const put = assert.rejects(one.put('a/b/slow', { ...bytesBody(bytes), open }));
-      await reached;
+      const stored = once(halfWay, 'stored');
+      const onProgress = (): boolean => halfWay.emit('stored');
+      const put = assert.rejects(one.put('a/b/slow', { ...bytesBody(bytes), open }, { onProgress }));
+      await Promise.all([reached, stored]);
       for (const handle of [two, two, one]) await handle.discard('a/b/');
       halfWay.emit('go on');
       await put;

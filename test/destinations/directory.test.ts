@@ -13,14 +13,30 @@ import { temporaryName } from '../../destinations/temporary-file.ts';
 import { DirectoryDestination } from '../../destinations/directory.ts';
 import { bytesBody, hashFile, localFileBody } from '../../destinations/local-file.ts';
 import { openDestination, withDestination } from '../../destinations/open.ts';
+import { SmallDisk } from '../small-disk.ts';
 import { describeDestination, keys, read } from './contract.ts';
 
 describeDestination('a directory', async () => {
   const root = await mkdtemp(join(tmpdir(), 'cofre-directory-'));
   await prepareDirectory(root);
+  const disks: SmallDisk[] = [];
   return {
     open: () => new DirectoryDestination('volume', root),
+    denied: async () => {
+      const disk = await SmallDisk.mount('1m');
+      disks.push(disk);
+      await prepareDirectory(disk.path);
+      execFileSync('mount', ['-o', 'remount,ro', disk.path]);
+      return new DirectoryDestination('volume', disk.path);
+    },
+    full: async () => {
+      const disk = await SmallDisk.mount('2m');
+      disks.push(disk);
+      await prepareDirectory(disk.path);
+      return new DirectoryDestination('full', disk.path);
+    },
     cleanUp: async () => {
+      for (const disk of disks) await disk.unmount();
       // The contract sees no temporaries; here they show.
       assert.deepEqual(await temporaries(root), []);
       await rm(root, { recursive: true });

@@ -1,0 +1,50 @@
+import { Readable } from 'node:stream';
+
+import { CofreError } from '../errors/error.ts';
+
+/**
+ * A stream from a network as a destination gives it: its errors are those of `toError`, one that ends before `length`
+ * bytes is an error too, and an abort ends it with the signal's reason.
+ */
+export function passOn(
+  source: Readable,
+  length: number | undefined,
+  toError: (cause: unknown) => Error,
+  signal: AbortSignal | undefined,
+): Readable {
+  let passedBytes = 0;
+  const stream = new Readable({
+    highWaterMark: 1024 * 1024,
+    read() {
+      source.resume();
+    },
+    destroy(error, done) {
+      signal?.removeEventListener('abort', onAbort);
+      source.destroy();
+      done(error);
+    },
+  });
+  const onAbort = (): void => {
+    stream.destroy(signal?.reason as Error);
+  };
+  source.on('data', (chunk: Buffer) => {
+    passedBytes += chunk.length;
+    if (!stream.push(chunk)) source.pause();
+  });
+  source.on('end', () => {
+    if (length === undefined || passedBytes === length) stream.push(null);
+    else
+      stream.destroy(
+        toError(new CofreError('destination-unavailable', `it ended after ${passedBytes} of ${length} bytes`)),
+      );
+  });
+  source.on('error', (cause: unknown) => stream.destroy(toError(cause)));
+  source.on('close', () => {
+    // A connection that is cut may close without a word.
+    if (!source.readableEnded) stream.destroy(toError(new Error(`the connection closed after ${passedBytes} bytes`)));
+  });
+  source.pause();
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  return stream;
+}

@@ -1,0 +1,243 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  paginateListObjectsV2,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+
+import type { S3Config } from '../config/schema.ts';
+import { CofreError } from '../errors/error.ts';
+import { BodyReader } from './body-reader.ts';
+import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from './destination.ts';
+import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from './key.ts';
+import { S3Bucket, type BucketOptions } from './s3-bucket.ts';
+import { checksumOf, crc32InBase64 } from './s3-checksum.ts';
+import { toS3Error } from './s3-errors.ts';
+import { requireS3Marker } from './s3-place.ts';
+import { endUploads } from './s3-unfinished.ts';
+import { partBytesFor, uploadInParts } from './s3-upload.ts';
+import { passOn } from './pass-on.ts';
+
+/** A service may show a new object a little late; afterwards it is taken as lost. */
+const SHOWN_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 250;
+
+/**
+ * A bucket as a destination, or a folder in one, at AWS or at a service like it. New objects are stored on the condition
+ * that there is none of the name; before and after, the driver looks for itself. A small object goes in one request, a
+ * large one in parts, and an interrupted upload goes on from the parts that the service has.
+ */
+export class S3Destination implements Destination {
+  readonly url: string;
+  readonly #name: string;
+  readonly #bucket: S3Bucket;
+  #marker: Promise<string> | undefined;
+
+  constructor(name: string, config: S3Config, options: BucketOptions = {}) {
+    this.#name = name;
+    this.#bucket = new S3Bucket(config, options);
+    this.url = this.#bucket.url;
+  }
+
+  async put(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    const object = await this.#begin(key, options);
+    const stored = { key, sizeBytes: body.sizeBytes };
+    if (await this.#isStored(key, body, options)) return stored;
+    let wholeCrc: number;
+    try {
+      wholeCrc =
+        body.sizeBytes <= partBytesFor(body.sizeBytes, this.#bucket.config.partSize)
+          ? await this.#putAtOnce(object, body, options)
+          : await uploadInParts(this.#bucket, object, body, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!(error instanceof CofreError) || error.code === 'bad-content') throw error;
+      // The reply may have been lost, or another writer was faster: what is there decides, if it can be seen.
+      const isStored = await this.#isStored(key, body, options).catch((found: unknown) => {
+        throw found instanceof CofreError && found.code === 'already-exists' ? found : error;
+      });
+      if (isStored) return stored;
+      throw error;
+    }
+    await this.#confirm(key, body, wholeCrc, options);
+    return stored;
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Readable> {
+    const object = await this.#begin(key, options);
+    const { range, signal } = options;
+    if (range !== undefined && !isRange(range)) throw noSuchRange(key, range);
+    const wanted = range === undefined ? {} : { Range: `bytes=${range.start}-${range.start + range.length - 1}` };
+    const { Body: body, ContentLength: length } = await this.#bucket.ask(`to give ${key}`, signal, (client, call) =>
+      client.send(new GetObjectCommand({ Bucket: this.#bucket.bucket, Key: object, ...wanted }), call),
+    );
+    if (!(body instanceof Readable)) throw new CofreError('destination-unavailable', `${this.url} gave no ${key}`);
+    return passOn(body, length, (cause) => toS3Error(cause, `${this.url} failed to give all of ${key}`), signal);
+  }
+
+  async stat(key: string, options: CallOptions = {}): Promise<StoredObject> {
+    await this.#begin(key, options);
+    const { sizeBytes } = await this.#head(key, options);
+    return { key, sizeBytes };
+  }
+
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<StoredObject> {
+    splitPrefix(prefix);
+    await this.#ready(options);
+    const input = { Bucket: this.#bucket.bucket, Prefix: this.#bucket.nameOf(prefix) };
+    const pages = paginateListObjectsV2({ client: this.#bucket.client, pageSize: this.#bucket.pageSize }, input);
+    for (;;) {
+      const page = await this.#bucket.ask(`to list ${prefix}`, options.signal, () => pages.next());
+      if (page.done === true) return;
+      for (const { Key: name = '', Size: sizeBytes = 0 } of page.value.Contents ?? []) {
+        const key = this.#bucket.keyOf(name);
+        // What no key can name (the marker, a service's own signs for folders) is not an object.
+        if (key !== RESERVED_KEY && key.split('/').every(isKeySegment)) yield { key, sizeBytes };
+      }
+    }
+  }
+
+  async remove(key: string, options: CallOptions = {}): Promise<void> {
+    const object = await this.#begin(key, options);
+    await this.#delete(object, options);
+  }
+
+  async discard(prefix: string, options: CallOptions = {}): Promise<void> {
+    if (splitPrefix(prefix).length === 0) {
+      throw new CofreError('invalid-key', 'refuses to discard the whole destination');
+    }
+    await this.#ready(options);
+    // First, so that none of them becomes an object behind the list.
+    await endUploads(this.#bucket, this.#bucket.nameOf(prefix), options.signal);
+    for await (const { key } of this.list(prefix, options)) await this.#delete(this.#bucket.nameOf(key), options);
+  }
+
+  async identity(): Promise<string> {
+    return await this.#ready({});
+  }
+
+  async close(): Promise<void> {
+    this.#bucket.client.destroy();
+  }
+
+  /** Gives the object's name in the bucket. */
+  async #begin(key: string, options: CallOptions): Promise<string> {
+    splitKey(key);
+    await this.#ready(options);
+    return this.#bucket.nameOf(key);
+  }
+
+  /** Once for each handle: the bucket is there, and is this installation's destination. */
+  async #ready({ signal }: CallOptions): Promise<string> {
+    signal?.throwIfAborted();
+    this.#marker ??= requireS3Marker(this.#bucket, this.#name, signal);
+    try {
+      return await this.#marker;
+    } catch (error) {
+      this.#marker = undefined;
+      throw error;
+    }
+  }
+
+  async #head(key: string, { signal }: CallOptions): Promise<{ sizeBytes: number; crc: string | undefined }> {
+    const found = await this.#bucket.ask(`to describe ${key}`, signal, (client, call) =>
+      client.send(
+        new HeadObjectCommand({
+          Bucket: this.#bucket.bucket,
+          Key: this.#bucket.nameOf(key),
+          ...(this.#bucket.config.checksum === 'crc32' ? { ChecksumMode: 'ENABLED' } : {}),
+        }),
+        call,
+      ),
+    );
+    const crc = found.ChecksumType === 'COMPOSITE' ? undefined : found.ChecksumCRC32;
+    return { sizeBytes: found.ContentLength ?? 0, crc };
+  }
+
+  /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
+  async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
+    const found = await this.#head(key, options).catch(ignoreNotFound);
+    if (found === undefined) return false;
+    if (found.sizeBytes === body.sizeBytes) {
+      const hash = createHash('sha256');
+      for await (const chunk of await this.get(key, options)) hash.update(chunk as Buffer);
+      if (hash.digest('hex') === body.sha256) return true;
+    }
+    throw new CofreError('already-exists', `${key} exists in ${this.url} and is another object`, {
+      hint: 'objects are never replaced: look who else writes there',
+    });
+  }
+
+  async #putAtOnce(object: string, body: Body, { signal, onProgress }: PutOptions): Promise<number> {
+    const reader = new BodyReader(body, signal);
+    let bytes: Buffer;
+    try {
+      bytes = await reader.fill(Buffer.allocUnsafe(body.sizeBytes));
+      signal?.throwIfAborted();
+      await reader.finish();
+    } finally {
+      reader.close();
+    }
+    await this.#bucket.ask(`to store ${object}`, signal, (client, call) =>
+      client.send(
+        new PutObjectCommand({
+          Bucket: this.#bucket.bucket,
+          Key: object,
+          Body: bytes,
+          ContentLength: bytes.length,
+          IfNoneMatch: '*',
+          ...checksumOf(bytes, this.#bucket.config.checksum),
+          ...this.#bucket.newObject(),
+        }),
+        call,
+      ),
+    );
+    onProgress?.(bytes.length);
+    return crc32(bytes);
+  }
+
+  /** A service that says yes and stores something else is found out here, and what it stored is taken away again. */
+  async #confirm(key: string, body: Body, wholeCrc: number, options: PutOptions): Promise<void> {
+    const deadline = Date.now() + SHOWN_WITHIN_MS;
+    let found = await this.#head(key, options).catch(ignoreNotFound);
+    while (found === undefined && Date.now() < deadline) {
+      await sleep(LOOK_AGAIN_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+      found = await this.#head(key, options).catch(ignoreNotFound);
+    }
+    if (found === undefined) throw falseYes(this.url, key, 'there is none');
+    const sameCrc = found.crc === undefined || found.crc === crc32InBase64(wholeCrc);
+    if (found.sizeBytes === body.sizeBytes && sameCrc) return;
+    await this.#delete(this.#bucket.nameOf(key), options);
+    throw falseYes(this.url, key, `it has ${found.sizeBytes} of ${body.sizeBytes} bytes, or others`);
+  }
+
+  async #delete(object: string, { signal }: CallOptions): Promise<void> {
+    await this.#bucket.ask(`to remove ${object}`, signal, (client, call) =>
+      client.send(new DeleteObjectCommand({ Bucket: this.#bucket.bucket, Key: object }), call),
+    );
+  }
+}
+
+function falseYes(url: string, key: string, what: string): CofreError {
+  return new CofreError('destination-unavailable', `${url} said that it had stored ${key}, and ${what}`, {
+    hint: 'no copy is counted; ask whoever runs that service',
+  });
+}
+
+function isRange({ start, length }: { start: number; length: number }): boolean {
+  return Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length > 0;
+}
+
+function noSuchRange(key: string, { start, length }: { start: number; length: number }): CofreError {
+  return new CofreError('invalid-range', `${key} has no ${length} bytes from ${start} on`);
+}
+
+function ignoreNotFound(error: unknown): undefined {
+  if (error instanceof CofreError && error.code === 'not-found') return undefined;
+  throw error;
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { loadConfig } from '../../config/load.ts';
+import { hintsFor } from '../../config/hints.ts';
+import { changed, linesOf, writeFiles } from './files.ts';
+
+const KEYS = 'credentials: { accessKeyId: env:ID, secretAccessKey: env:KEY }';
+
+function withBucket(fields: string): string {
+  return changed(['policies:\n', `  bucket: { ${fields} }\npolicies:\n`]);
+}
+
+describe('a destination of type s3', () => {
+  test('is a bucket and what the service is like, and every host reaches it', async () => {
+    const text = withBucket(`type: s3, bucket: acme-cofre, region: sa-east-1, ${KEYS}`).replace(
+      '[volume]',
+      '[volume, bucket]',
+    );
+    const { config } = await loadConfig(writeFiles({ 'cofre.yaml': text }));
+    assert.deepEqual(config.destinations['bucket'], {
+      ...{ type: 's3', bucket: 'acme-cofre', region: 'sa-east-1', checksum: 'crc32', partSize: '16MB', connections: 4 },
+      credentials: { accessKeyId: 'env:ID', secretAccessKey: 'env:KEY' },
+    });
+    assert.deepEqual(hintsFor(config), []);
+  });
+
+  const wrong: [title: string, fields: string, says: RegExp][] = [
+    ['without a bucket', `type: s3, ${KEYS}`, /bucket\.bucket: is missing/],
+    ['with a bucket that cannot be', `type: s3, bucket: A_b`, /bucket\.bucket: must be the name of a bucket/],
+    [
+      'with a folder of another type',
+      'type: s3, bucket: abc, path: /backups',
+      /path: unknown field; allowed: type, bucket/,
+    ],
+    ['with an endpoint that is none', 'type: s3, bucket: abc, endpoint: s3.example', /endpoint: must be http/],
+    ['with a prefix that leaves it', 'type: s3, bucket: abc, prefix: ../other', /prefix: must be names/],
+    ['with parts that S3 does not take', 'type: s3, bucket: abc, partSize: 5MB', /partSize: must be 6MB to 512MB/],
+    ['with a key without its encryption', 'type: s3, bucket: abc, kmsKey: k', /kmsKey: needs encryption: kms/],
+    [
+      'with a secret itself',
+      'type: s3, bucket: abc, credentials: { accessKeyId: AKIA, secretAccessKey: env:K }',
+      /credentials: must be a reference/,
+    ],
+    [
+      'with half of the credentials',
+      'type: s3, bucket: abc, credentials: { accessKeyId: env:I }',
+      /credentials: is missing/,
+    ],
+  ];
+  for (const [title, fields, says] of wrong) {
+    test(`${title} is refused with its place`, async () => {
+      const lines = await linesOf(withBucket(fields));
+      assert.ok(
+        lines.some((line) => says.test(line)),
+        lines.join('\n'),
+      );
+      assert.ok(!lines.join('\n').includes('AKIA'));
+    });
+  }
+
+  test('case 130: twice the same bucket and folder is refused', async () => {
+    const twice = `type: s3, bucket: abc, prefix: a }\n  other: { type: s3, bucket: abc, prefix: a`;
+    const [line] = await linesOf(withBucket(twice));
+    assert.match(line ?? '', /destinations\.other\.bucket: is the same place as destination bucket/);
+  });
+
+  test('without TLS is a hint, but on this machine', async () => {
+    for (const [endpoint, hints] of [
+      ['http://10.0.0.9:9000', 1],
+      ['http://127.0.0.1:9000', 0],
+      ['https://10.0.0.9:9000', 0],
+    ] as const) {
+      const text = withBucket(`type: s3, bucket: abc, endpoint: "${endpoint}"`);
+      const { config } = await loadConfig(writeFiles({ 'cofre.yaml': text }));
+      assert.equal(hintsFor(config).length, hints, endpoint);
+    }
+  });
+});

@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { after } from 'node:test';
+
+import { s3Place } from '../../destinations/s3-place.ts';
+import { S3Destination } from '../../destinations/s3.ts';
+import { S3Server } from '../s3-server.ts';
+import { SmallDisk } from '../small-disk.ts';
+import { describeDestination } from './contract.ts';
+
+const server = await S3Server.start();
+after(() => server.stop());
+
+for (const [title, more] of [
+  ['S3', { prefix: 'some/folder' }],
+  ['S3 without CRC32', { checksum: 'md5' }],
+] as const) {
+  describeDestination(title, async () => {
+    const config = await server.bucket(more);
+    await s3Place(config).prepare();
+    const cleanUps: (() => Promise<void>)[] = [];
+    return {
+      open: () => new S3Destination('bucket', config, { pageSize: 10 }),
+      denied: async () => {
+        process.env['COFRE_TEST_S3_WRONG'] = randomBytes(20).toString('hex');
+        const credentials = { accessKeyId: 'env:COFRE_TEST_S3_ID', secretAccessKey: 'env:COFRE_TEST_S3_WRONG' };
+        return new S3Destination('bucket', { ...config, credentials });
+      },
+      full: async () => {
+        const disk = await SmallDisk.mount('8m');
+        const small = await S3Server.start(disk.path);
+        cleanUps.push(
+          () => small.stop(),
+          () => disk.unmount(),
+        );
+        const full = await small.bucket(more);
+        await s3Place(full).prepare();
+        return new S3Destination('full', full);
+      },
+      cleanUp: async () => {
+        for (const cleanUp of cleanUps) await cleanUp();
+      },
+      secret: server.secretAccessKey,
+    };
+  });
+}
