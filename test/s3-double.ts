@@ -14,7 +14,12 @@ export interface Asked {
 /** What happens to one request; nothing of it: it passes. */
 export interface Fault {
   /** The service is not asked; this is the answer. */
-  readonly answer?: { readonly status: number; readonly code: string; readonly message?: string };
+  readonly answer?: {
+    readonly status: number;
+    readonly code: string;
+    readonly message?: string;
+    readonly more?: string;
+  };
   /** Done before the service is asked. */
   readonly before?: () => Promise<void>;
   /** Done when the service has done what was asked, and before the answer passes. */
@@ -64,7 +69,7 @@ export class S3Double {
     if (answer !== undefined) {
       request.resume();
       await once(request, 'end');
-      const text = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${answer.code}</Code><Message>${answer.message ?? answer.code}</Message></Error>`;
+      const text = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${answer.code}</Code><Message>${answer.message ?? answer.code}</Message>${answer.more ?? ''}</Error>`;
       response.writeHead(answer.status, { 'content-type': 'application/xml', 'content-length': text.length });
       response.end(asked.method === 'HEAD' ? undefined : text);
       return;

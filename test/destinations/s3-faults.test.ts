@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 
 import type { S3Config } from '../../config/schema.ts';
@@ -101,6 +102,26 @@ describe('S3, with a service that has faults', () => {
     double.fault = ({ method, name }) =>
       method === 'PUT' && name === 'a/b' ? { answer: { status: 403, code: 'QuotaExceeded', message: 'quota' } } : {};
     await assert.rejects(bucket.put('a/b', small), { code: 'no-space' });
+  });
+
+  test('case 37: a full disk of a service that has no name for it is no-space', async () => {
+    double.fault = ({ method, name }) =>
+      method === 'PUT' && name === 'a/b'
+        ? { answer: { status: 500, code: 'InternalError', message: 'write /data: no space left on device' } }
+        : {};
+    await assert.rejects(bucket.put('a/b', small), { code: 'no-space' });
+  });
+
+  test('an error holds nothing of the request, whatever the service repeats of it', async () => {
+    const more = '<AWSAccessKeyId>CANARY</AWSAccessKeyId><StringToSign>CANARY</StringToSign>';
+    double.fault = ({ name }) =>
+      name === 'a/b' ? { answer: { status: 403, code: 'SignatureDoesNotMatch', more } } : {};
+    await assert.rejects(bucket.get('a/b'), (error) => {
+      const printed = `${inspect(error, { depth: 10, showHidden: true })}${JSON.stringify(error)}`;
+      assert.match(printed, /SignatureDoesNotMatch/);
+      assert.doesNotMatch(printed, /CANARY/);
+      return true;
+    });
   });
 
   test('case 38: a service that ignores conditions: what is there is looked at first, and never replaced', async () => {

@@ -4,18 +4,23 @@ import { after } from 'node:test';
 import { s3Place } from '../../destinations/s3-place.ts';
 import { S3Destination } from '../../destinations/s3.ts';
 import { S3Server } from '../s3-server.ts';
+import { FaultProxy } from '../fault-proxy.ts';
 import { SmallDisk } from '../small-disk.ts';
 import { describeDestination } from './contract.ts';
 
 const server = await S3Server.start();
-after(() => server.stop());
+const proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port });
+after(async () => {
+  await proxy.stop();
+  await server.stop();
+});
 
-for (const [title, more] of [
-  ['S3', { prefix: 'some/folder' }],
-  ['S3 without CRC32', { checksum: 'md5' }],
+for (const [title, more, port] of [
+  ['S3', { prefix: 'some/folder' }, server.port],
+  ['S3 through a proxy, without CRC32', { checksum: 'md5' }, proxy.port],
 ] as const) {
   describeDestination(title, async () => {
-    const config = await server.bucket(more);
+    const config = await server.bucket(more, port);
     await s3Place(config).prepare();
     const cleanUps: (() => Promise<void>)[] = [];
     return {
