@@ -75,14 +75,21 @@ async function forceDrop(client: pg.Client, name: string, oid: number): Promise<
   for (const deadline = Date.now() + GIVE_UP_AFTER_MS; ; await sleep(50)) {
     if (force === '') await endSessions(client, [oid]);
     try {
-      // A template cannot be dropped, and whoever owned the database may have made it one.
-      await client.query(`ALTER DATABASE ${escapeIdentifier(name)} IS_TEMPLATE false`);
+      // A template cannot be dropped, and whoever owned the database may have made it one. Else it is left as it is: one whose
+      // removal was begun, when the server crashed in its middle, may only be dropped.
+      if (await isTemplate(client, oid))
+        await client.query(`ALTER DATABASE ${escapeIdentifier(name)} IS_TEMPLATE false`);
       await client.query(`DROP DATABASE IF EXISTS ${escapeIdentifier(name)}${force}`);
       return;
     } catch (error) {
       if (nativeCode(error) !== SQLSTATE.objectInUse || Date.now() > deadline) throw error;
     }
   }
+}
+
+async function isTemplate(client: pg.Client, oid: number): Promise<boolean> {
+  const { rows } = await client.query('SELECT FROM pg_database WHERE oid = $1 AND datistemplate', [oid]);
+  return rows.length > 0;
 }
 
 /** Ends the sessions in databases, of those whom this session may end: one of a superuser would fail the others with it. */

@@ -103,6 +103,8 @@ async function swapOnce(client: pg.Client, request: SwapRequest): Promise<{ alre
   const ended = new AbortController();
   const own = [liveOid, request.replacementOid].flatMap((oid) => (oid === null ? [] : [oid]));
   const ending = keepEnding(request.admin, own, ended.signal);
+  // It may fail while the swap still waits for the server; heard only then, that would end the whole worker.
+  ending.catch(() => undefined);
   try {
     await client.query('BEGIN');
     const what = `the database ${request.live} could not be replaced, nothing was changed`;

@@ -231,4 +231,13 @@ describe('the swap of a restored database', () => {
     assert.equal(await oidOf(request.oldName), 0);
     assert.equal(await who(), 'new');
   });
+
+  test('one is dropped whose removal the server had begun when it crashed', async () => {
+    await swapDatabases(request);
+    const oid = await oidOf(request.oldName);
+    // So PostgreSQL marks what may only be dropped any more.
+    await sql('postgres', `UPDATE pg_database SET datconnlimit = -2 WHERE oid = ${oid}`);
+    await dropDatabase({ admin, name: request.oldName, oid });
+    assert.equal(await oidOf(request.oldName), 0);
+  });
 });
