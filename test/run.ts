@@ -16,12 +16,15 @@ import { startProductionTemporal, startServers } from './start-servers.ts';
  * whose name does. The last line is `N passed, N failed`; the exit code is 1 if any failed or none ran.
  *
  * Everything runs with Temporal's development server. What shows that the product works with Temporal at all runs a
- * second time with the Temporal server of a production, on PostgreSQL; at full size (`npm run test:long`), all of acceptance.
+ * second time with the Temporal server of a production, on PostgreSQL; at full size (`npm run test:long`), all of acceptance but
+ * what brings servers of its own.
  */
 
 const CONCURRENCY = 2;
 const FILE_LIMIT_MS = (isLong ? 60 : 10) * 60_000;
-const AGAIN_IN_PRODUCTION = isLong ? /^acceptance\// : /^acceptance\/(main-job|routine|console)\.test\.js$/;
+const AGAIN_IN_PRODUCTION = isLong
+  ? /^acceptance\/(?!crash-servers)/
+  : /^acceptance\/(main-job|routine|console)\.test\.js$/;
 
 const compiled = dirname(import.meta.dirname);
 const report = new Report(compiled);

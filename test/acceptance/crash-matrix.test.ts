@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 
 import { createBackupActivities } from '../../activities/backup.ts';
 import { createControlActivities } from '../../activities/control.ts';
+import { createCopyActivities } from '../../activities/copy.ts';
 import { createRestoreActivities } from '../../activities/restore.ts';
 import { createTidyActivities } from '../../activities/tidy.ts';
 import { crashAll, freezeWorker, killWorker, record, type CrashCase, type Disturbance } from '../crash/matrix.ts';
-import { chainedCases, oneCase, randomCases } from '../crash/positions.ts';
+import { chain, everyCase, oneCase, randomCases } from '../crash/positions.ts';
 import type { StepRecord } from '../crash/protocol.ts';
 import { seed } from '../crash/seed.ts';
 import { scenarios, type Scenario } from '../crash/scenarios.ts';
@@ -16,14 +16,13 @@ import { isLong } from '../long.ts';
 
 describe('a worker that dies or freezes', () => {
   let site: CrashSite;
-  let worker: ChildProcess;
   let records: Map<Scenario, StepRecord[]>;
 
   before(async () => {
     site = await CrashSite.create(
       isLong ? { staged: 30, streamed: 10, debt: 3, new: 3 } : { staged: 16, streamed: 4, debt: 2, new: 2 },
     );
-    worker = await site.workers.start();
+    await site.startWorker();
     records = await record(site, scenarios);
   });
 
@@ -32,13 +31,10 @@ describe('a worker that dies or freezes', () => {
   /** What stands at the end of the title is for people: how many positions, in how long. */
   async function crash(cases: readonly CrashCase[], disturb: Disturbance): Promise<void> {
     const startedAt = performance.now();
-    const done = await crashAll(site, cases, worker, disturb);
-    worker = done.worker;
+    const { rounds } = await crashAll(site, cases, disturb);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     const positions = cases.reduce((sum, one) => sum + one.positions.length, 0);
-    console.error(
-      `crash matrix: ${positions} positions of ${cases.length} runs in ${done.rounds} rounds, ${seconds} s`,
-    );
+    console.error(`crash matrix: ${positions} positions of ${cases.length} runs in ${rounds} rounds, ${seconds} s`);
   }
 
   it('case 118: every activity of the product has its turn in the matrix', () => {
@@ -46,6 +42,7 @@ describe('a worker that dies or freezes', () => {
     const activities = {
       ...createControlActivities(nothing),
       ...createBackupActivities(nothing),
+      ...createCopyActivities(nothing),
       ...createRestoreActivities(nothing),
       ...createTidyActivities(nothing),
     };
@@ -67,38 +64,68 @@ describe('a worker that dies or freezes', () => {
     }
   });
 
+  const at = (scenario: string, activity: string, where: string): CrashCase =>
+    oneCase(records, scenario, activity, where);
+
   it('case 118: killed at the start, in the middle or at the end of any step, or anywhere else, it leaves nothing or one whole thing', async () => {
-    const backup = (activity: string, where: string): CrashCase => oneCase(records, 'a backup', activity, where);
-    const restore = (activity: string, where: string): CrashCase =>
-      oneCase(records, 'a restore over a live database', activity, where);
     const fixed = [
-      backup('dump', 'middle'),
-      backup('dump', 'end'),
-      backup('compressDump', 'middle'),
-      backup('upload', 'fs.link'),
-      backup('verify', 'fs.link'),
-      backup('verify', 'end'),
-      backup('finishBackup', 'start'),
-      restore('loadDatabase', 'middle'),
-      restore('swapDatabase', 'start'),
-      restore('swapDatabase', 'end'),
+      at('a backup', 'dump', 'middle'),
+      at('a backup', 'dump', 'end'),
+      at('a backup', 'compressDump', 'middle'),
+      at('a backup', 'upload', 'fs.link'),
+      at('a backup', 'verify', 'fs.link'),
+      at('a backup', 'verify', 'end'),
+      at('a backup', 'finishBackup', 'start'),
+      at('a restore over a live database', 'loadDatabase', 'middle'),
+      at('a restore over a live database', 'loadDatabase', 'tool'),
+      at('a restore over a live database', 'swapDatabase', 'start'),
+      at('a restore over a live database', 'swapDatabase', 'end'),
     ];
-    // At full size each step, also in the middle of its tools, and many kills in one run.
-    const cases = isLong
-      ? [...chainedCases(records), ...randomCases(records, 60, seed)]
-      : randomCases(records, 4, seed);
-    await crash([...fixed, ...cases], killWorker);
+    const others = isLong ? [...everyCase(records), ...randomCases(records, 60, seed)] : randomCases(records, 4, seed);
+    await crash([...fixed, ...others], killWorker);
   });
 
-  const frozen = async (): Promise<void> => {
+  it('case 118: killed again and again in one run, it leaves nothing or one whole thing', async () => {
+    await crash(isLong ? chains() : chains().slice(0, 1), killWorker);
+  });
+
+  it('case 118: frozen until others have tried its steps again, and woken, it disturbs nothing', async () => {
     const fixed = [
-      oneCase(records, 'a backup', 'upload', 'fs.link'),
-      oneCase(records, 'a backup', 'verify', 'fs.link'),
-      oneCase(records, 'a restore over a live database', 'loadDatabase', 'sql.query SELECT d.oid'),
-      oneCase(records, 'a restore over a live database', 'loadDatabase', 'sql.query CREATE DATABASE'),
-      oneCase(records, 'a restore over a live database', 'loadDatabase', 'sql.query COMMENT ON DATABASE'),
+      at('a backup', 'upload', 'fs.link'),
+      at('a backup', 'verify', 'fs.link'),
+      at('a restore over a live database', 'loadDatabase', 'sql.query SELECT d.oid'),
+      at('a restore over a live database', 'loadDatabase', 'sql.query CREATE DATABASE'),
+      at('a restore over a live database', 'loadDatabase', 'sql.query COMMENT ON DATABASE'),
     ];
-    await crash([...fixed, ...chainedCases(records)], freezeWorker);
-  };
-  if (isLong) it('case 118: frozen until others have tried its steps again, and woken, it disturbs nothing', frozen);
+    await crash(isLong ? [...fixed, ...everyCase(records), ...chains()] : fixed, freezeWorker);
+  });
+
+  /** Runs to which it happens again and again. */
+  function chains(): CrashCase[] {
+    return [
+      chain(records, 'a backup', ['dump', 'tool'], ['upload', 'fs.link'], ['verify', 'end']),
+      chain(
+        records,
+        'a backup',
+        ...([
+          ['checkBackup', 'middle'],
+          ['dump', 'end'],
+          ['compressDump', 'tool'],
+          ['verify', 'tool'],
+          ['deleteLocal', 'end'],
+        ] as const),
+      ),
+      chain(
+        records,
+        'a restore over a live database',
+        ...([
+          ['fetchBackup', 'tool'],
+          ['loadDatabase', 'tool'],
+          ['swapDatabase', 'middle'],
+          ['finishRestore', 'start'],
+          ['dropDatabase', 'end'],
+        ] as const),
+      ),
+    ];
+  }
 });

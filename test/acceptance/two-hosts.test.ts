@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 
 import { crashAll, record, type CrashCase, type Disturbance } from '../crash/matrix.ts';
@@ -18,12 +17,11 @@ const MET = [
 
 describe('two hosts, of which one is lost or frozen', () => {
   let hosts: TwoHosts;
-  let worker: ChildProcess;
   let records: Map<Scenario, StepRecord[]>;
 
   before(async () => {
     hosts = await TwoHosts.create({ staged: isLong ? 8 : 5, streamed: 2, debt: 0, new: 0 });
-    worker = await hosts.startWorker('h1');
+    await hosts.startWorker('h1');
     await hosts.startWorker('h2');
     records = await record(
       hosts.site,
@@ -34,7 +32,7 @@ describe('two hosts, of which one is lost or frozen', () => {
   after(() => hosts.remove());
 
   async function crash(cases: readonly CrashCase[], disturb: Disturbance): Promise<void> {
-    worker = (await crashAll(hosts.site, cases, worker, disturb, 'left')).worker;
+    await crashAll(hosts.site, cases, disturb, 'left');
   }
 
   const at = (scenario: string, activity: string, where: string): CrashCase =>

@@ -9,9 +9,12 @@ import { runningTools, type RunningTool } from '../acceptance/running-tools.ts';
 import { until } from '../until.ts';
 import type { CrashSite } from './site.ts';
 
-/** The backups of an environment that anybody can see in the destination. */
+/** The backups of an environment that anybody can see in the destination that it is backed up to. */
 export async function visibleBackups(site: CrashSite, environment: string): Promise<string[]> {
-  const folder = join(site.installation.backups, environment);
+  return await backupsIn(join(site.installation.backups, environment));
+}
+
+async function backupsIn(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(() => [])).sort();
 }
 
@@ -24,15 +27,8 @@ export async function assertSpoolEmpty(spool: string, environments: readonly str
 /** Nothing of any run is left where others can see it: objects, locks, logins, databases, sessions, rows. */
 export async function assertNothingLeft(site: CrashSite, environment: string): Promise<void> {
   assert.equal(await isLocked(site, environment), false, `op/${environment} is held`);
-  for (const backup of await visibleBackups(site, environment)) {
-    const folder = join(site.installation.backups, environment, backup);
-    const entries = (await readdir(folder)).sort();
-    assert.deepEqual(
-      entries.slice(1),
-      ['manifest.json'],
-      `one attempt and the manifest in ${folder}: ${entries.join()}`,
-    );
-    assert.equal((await readdir(join(folder, entries[0] ?? ''))).length, 1, `one object in ${folder}/${entries[0]}`);
+  for (const place of site.places.values()) {
+    for (const backup of await backupsIn(join(place, environment))) await assertWhole(join(place, environment, backup));
   }
   const rows = await withClient(site.catalog, async (client) => {
     const found = await client.query<{ id: string; state: string }>(
@@ -59,6 +55,12 @@ export async function assertNothingLeft(site: CrashSite, environment: string): P
     return found.rows.map(({ name }) => name);
   });
   assert.deepEqual(left, [], `on the server of ${environment}`);
+}
+
+async function assertWhole(folder: string): Promise<void> {
+  const entries = (await readdir(folder)).sort();
+  assert.deepEqual(entries.slice(1), ['manifest.json'], `one attempt and the manifest in ${folder}: ${entries.join()}`);
+  assert.equal((await readdir(join(folder, entries[0] ?? ''))).length, 1, `one object in ${folder}/${entries[0]}`);
 }
 
 /** Of the whole installation, while nothing runs. */

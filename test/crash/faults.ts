@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread } from 'node:worker_threads';
 
 import type { Context } from '@temporalio/activity';
+import type { Pool } from 'pg';
 
-import type { Order, Point, Position, Report, StepRecord } from './protocol.ts';
+import type { Call, Order, Point, Position, Report, StepRecord } from './protocol.ts';
 
 /**
  * Loaded into a worker (`node --import`) it makes the product's steps stand still exactly where a test wants: every call
@@ -23,12 +24,15 @@ const {
 } = process.env;
 
 const TELL_EVERY_MS = 200;
+/** More than ever stand still together. */
+const AT_ONCE = 64;
 
 type Calls = Record<string, (...args: unknown[]) => unknown>;
 
 const current = new AsyncLocalStorage<Step>();
 const holds = new Map<string, Position>();
-const calls = new Map<string, number>();
+/** What a run has called so far, by environment. */
+const begun = new Map<string, Call[]>();
 /** The activity that stands still, by environment. */
 const standing = new Map<string, string>();
 const released = new Map<string, (() => void)[]>();
@@ -55,9 +59,8 @@ async function inject(path: string): Promise<void> {
 }
 
 function take(order: Exclude<Order, { type: 'ready' }>): void {
-  // Calls are counted anew for each run.
-  for (const key of calls.keys()) if (key.startsWith(`${order.environment} `)) calls.delete(key);
   if (order.type === 'hold') {
+    begun.set(order.environment, [...order.begun]);
     holds.set(order.environment, order.position);
     report({ type: 'holds', environment: order.environment });
   } else {
@@ -77,11 +80,15 @@ class Step {
   #toldAt = 0;
 
   constructor(environment: string, activity: string, context: Context) {
-    const key = `${environment} ${activity}`;
-    const call = (calls.get(key) ?? 0) + 1;
-    calls.set(key, call);
+    const { activityId, attempt, workflowExecution } = context.info;
+    const id = `${workflowExecution?.runId} ${activityId}`;
+    const calls = begun.get(environment) ?? [];
+    if (!calls.some((call) => call.id === id)) calls.push({ activity, id });
+    begun.set(environment, calls);
+    const call = calls.filter((one) => one.activity === activity).findIndex((one) => one.id === id) + 1;
     this.environment = environment;
-    this.record = { activity, call, attempt: context.info.attempt, operations: [], tools: [] };
+    this.record = { activity, call, attempt, operations: [], tools: [] };
+    report({ type: 'began', environment, call: { activity, id } });
     this.#context = context;
   }
 
@@ -115,7 +122,7 @@ class Step {
     holds.delete(this.environment);
     standing.set(this.environment, this.record.activity);
     const { cancellationSignal } = this.#context;
-    const beating = setInterval(() => this.#context.heartbeat(), 500);
+    const beating = setInterval(() => this.#context.heartbeat(), 500).unref();
     report({ type: 'held', environment: this.environment, at: `${this.record.activity} ${name}` });
     await new Promise<void>((resolve) => {
       released.set(this.environment, [...(released.get(this.environment) ?? []), resolve]);
@@ -143,7 +150,10 @@ function watchMethods(owner: object, methods: readonly string[], kind: string): 
       const step = current.getStore();
       if (step === undefined) return original.apply(this, args);
       const [first] = args;
-      const ready = step.operation(`${kind}.${method} ${typeof first === 'string' ? first.slice(0, 100) : ''}`);
+      const what = typeof first === 'string' ? first.slice(0, 100) : '';
+      // How a tool gets on is looked up again and again, and that is no work.
+      if (what.startsWith('/proc/')) return original.apply(this, args);
+      const ready = step.operation(`${kind}.${method} ${what}`);
       const answer = ready.then(() => original.apply(this, args));
       // Called with a callback, which alone tells the outcome.
       return typeof args.at(-1) === 'function' ? void answer : answer;
@@ -163,6 +173,12 @@ async function watchFiles(): Promise<void> {
 async function watchSql(): Promise<void> {
   const { default: pg } = await import('pg');
   watchMethods(pg.Client.prototype, ['query'], 'sql');
+  // What stands still must not take the sessions of what is to come.
+  const connect = pg.Pool.prototype.connect as (this: Pool, ...args: unknown[]) => unknown;
+  (pg.Pool.prototype as unknown as Calls)['connect'] = function (this: Pool, ...args) {
+    this.options.max = AT_ONCE;
+    return connect.apply(this, args);
+  };
 }
 
 function watchTools(): void {
@@ -193,11 +209,31 @@ async function watchTool(step: Step, child: ChildProcess, pid: number, args: rea
     const wanted = step.wants();
     if (typeof wanted === 'object' && wanted.tool === name && tool.movedBytes >= wanted.afterBytes) {
       // It may end in this moment: then the step stands at its end.
-      if (!signalGroup(pid, 'SIGSTOP')) return;
+      if (!(await isStopped(pid))) return;
       await step.stand(`in the middle of ${name}`);
       signalGroup(pid, 'SIGCONT');
     }
     await sleep(2);
+  }
+}
+
+/** Stops the group, unless its leader has ended before. */
+async function isStopped(pid: number): Promise<boolean> {
+  for (;;) {
+    if (!signalGroup(pid, 'SIGSTOP')) return false;
+    const state = stateOf(pid);
+    if (state === 'T') return true;
+    // One that has ended takes signals until its parent has heard of its end.
+    if (state === undefined || state === 'Z') return false;
+    await sleep(1);
+  }
+}
+
+function stateOf(pid: number): string | undefined {
+  try {
+    return /^State:\s+(\w)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
   }
 }
 
@@ -228,7 +264,9 @@ async function watchSteps(): Promise<void> {
     create({
       ...options,
       // What stands still must not take the places of what is to come.
-      ...(options.maxConcurrentActivityTaskExecutions === undefined ? {} : { maxConcurrentActivityTaskExecutions: 64 }),
+      ...(options.maxConcurrentActivityTaskExecutions === undefined
+        ? {}
+        : { maxConcurrentActivityTaskExecutions: AT_ONCE }),
       ...(bundle === undefined || options.workflowBundle === undefined ? {} : { workflowBundle: { codePath: bundle } }),
       interceptors: {
         activity: [
@@ -238,7 +276,6 @@ async function watchSteps(): Promise<void> {
                 const { activityType, workflowExecution } = context.info;
                 const [, environment = ''] = workflowExecution?.workflowId.split('/') ?? [];
                 const step = new Step(environment, activityType, context);
-                report({ type: 'began', environment, activity: activityType });
                 await step.standAgain();
                 await step.reach('start', 'at its start');
                 try {

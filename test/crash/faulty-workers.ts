@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import type { Installation } from '../acceptance/installation.ts';
-import type { Order, Position, Report, StepRecord } from './protocol.ts';
+import type { Call, Order, Position, Report, StepRecord } from './protocol.ts';
 
 const FAULTS = new URL('faults.js', import.meta.url).href;
+
+/** Of what the workers say. */
+const OUTPUT_KEPT_CHARS = 5_000;
 
 /** Where a step stands still, and the host of its worker. */
 export interface Held {
@@ -23,14 +26,19 @@ export class FaultyWorkers {
   readonly held = new Map<string, Held>();
   /** What the steps of each environment did. */
   readonly steps = new Map<string, (StepRecord & { readonly host: string })[]>();
+  /** Why a worker ended by itself, if one did: none ever may. */
+  failed: string | undefined;
+  #output = '';
   readonly #installation: Installation;
   readonly #bundle: string;
   readonly #server: Server;
   readonly #socketPath: string;
   readonly #sockets = new Map<Socket, string>();
   readonly #holding = new Map<string, () => void>();
-  /** When a step of an environment has done something last. */
-  readonly #workedAt = new Map<string, number>();
+  /** What has last been heard of an environment's steps, and when. */
+  readonly #heard = new Map<string, { readonly at: number; readonly what: string }>();
+  /** What the run of an environment has called since it was to be held, by host and environment. */
+  readonly #begun = new Map<string, Call[]>();
   /** How many steps are under way, by host and environment. */
   readonly #underWay = new Map<string, number>();
   readonly #orders = new Map<string, { readonly host: string; readonly position: Position }>();
@@ -55,14 +63,19 @@ export class FaultyWorkers {
       COFRE_TEST_BUNDLE: this.#bundle,
       ...environment,
     };
-    return await this.#installation.startWorker(variables, undefined, host, within);
+    const worker = await this.#installation.startWorker(variables, (text) => this.#keep(text), host, within);
+    worker.once('exit', (code) => {
+      if (code !== null) this.failed = `the worker of ${host} ended with ${code}: ${this.#output}`;
+    });
+    return worker;
   }
 
-  /** Settles when the worker of `host` knows it. */
+  /** Calls are counted from now on. Settles when the worker of `host` knows it. */
   async hold(environment: string, position: Position, host = 'h1'): Promise<void> {
     this.held.delete(environment);
     this.#orders.set(environment, { host, position });
-    this.#send({ type: 'hold', environment, position }, host);
+    this.#begun.delete(`${host} ${environment}`);
+    this.#send({ type: 'hold', environment, position, begun: [] }, host);
     await new Promise<void>((resolve) => this.#holding.set(environment, resolve));
   }
 
@@ -79,10 +92,25 @@ export class FaultyWorkers {
     this.#orders.delete(environment);
   }
 
-  /** Whether a step for this environment is under way and has done nothing for so long: it waits for another one. */
-  blocked(environment: string, forMs: number): boolean {
+  /** Whether a step for this environment is under way and has done nothing since `at`: it waits for another one. */
+  blockedSince(environment: string, at: number): boolean {
     if (!this.busy(environment, 'h1') && !this.busy(environment, 'h2')) return false;
-    return performance.now() - (this.#workedAt.get(environment) ?? 0) > forMs;
+    return (this.#heard.get(environment)?.at ?? 0) < at;
+  }
+
+  /** What this environment's steps did last, for people. */
+  lastOf(environment: string): string {
+    const { at, what } = this.#heard.get(environment) ?? { at: 0, what: 'nothing' };
+    return `${what}, ${Math.round((performance.now() - at) / 1000)} s ago`;
+  }
+
+  /** Whether a worker of `host` is there, or was and may still have something to say. */
+  isThere(host: string): boolean {
+    return [...this.#sockets.values()].includes(host);
+  }
+
+  #keep(text: string): void {
+    this.#output = (this.#output + text).slice(-OUTPUT_KEPT_CHARS);
   }
 
   close(): void {
@@ -112,7 +140,7 @@ export class FaultyWorkers {
         host = report.host;
         this.#sockets.set(socket, host);
         for (const [environment, order] of this.#orders)
-          if (order.host === host) this.#tell(socket, { type: 'hold', environment, position: order.position });
+          if (order.host === host) this.#tell(socket, this.#heldAgain(environment, order));
         this.#tell(socket, { type: 'ready' });
       } else {
         this.#take(report, host);
@@ -123,16 +151,27 @@ export class FaultyWorkers {
   #take(report: Exclude<Report, { type: 'joined' }>, host: string): void {
     const { environment } = report;
     if (report.type === 'holds') return this.#holding.get(environment)?.();
-    const activity = report.type === 'ended' ? report.step.activity : report.type === 'began' ? report.activity : '';
-    if (activity !== 'checkHost') this.#workedAt.set(environment, performance.now());
+    const { activity } =
+      report.type === 'ended' ? report.step : report.type === 'began' ? report.call : { activity: '' };
+    if (report.type === 'began') this.#noteBegun(`${host} ${environment}`, report.call);
     // Whether a host is there is asked again and again, also of a run that stands still.
     const key = activity === 'checkHost' ? '' : `${host} ${environment}`;
+    if (key !== '') this.#heard.set(environment, { at: performance.now(), what: `${report.type} ${activity}` });
     const count = this.#underWay.get(key) ?? 0;
     if (report.type === 'held') this.held.set(environment, { host, at: report.at });
     if (report.type === 'began') this.#underWay.set(key, count + 1);
     if (report.type !== 'ended') return;
     this.#underWay.set(key, count - 1);
     this.steps.set(environment, [...(this.steps.get(environment) ?? []), { ...report.step, host }]);
+  }
+
+  #heldAgain(environment: string, { host, position }: { host: string; position: Position }): Order {
+    return { type: 'hold', environment, position, begun: this.#begun.get(`${host} ${environment}`) ?? [] };
+  }
+
+  #noteBegun(key: string, call: Call): void {
+    const calls = this.#begun.get(key) ?? [];
+    if (!calls.some(({ id }) => id === call.id)) this.#begun.set(key, [...calls, call]);
   }
 
   #leave(socket: Socket, host: string): void {

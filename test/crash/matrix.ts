@@ -1,8 +1,4 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-
-import type { WorkflowHandle } from '@temporalio/client';
-
 import { until } from '../until.ts';
 import { assertHostClean, assertNothingLeft, assertSpoolEmpty, toolsOf, visibleBackups } from './aftermath.ts';
 import type { Position, StepRecord } from './protocol.ts';
@@ -18,10 +14,12 @@ export interface CrashCase {
 
 interface RunningCase extends CrashCase {
   readonly environment: string;
-  readonly handle: WorkflowHandle;
+  /** How it ends. */
+  readonly end: Promise<string>;
   readonly backupsBefore: number;
   /** Where something has happened to it already, in words. */
   readonly met: string[];
+  ended: boolean;
 }
 
 /** A run that did not come out right. */
@@ -41,8 +39,8 @@ export interface StandingRuns {
   ended(): Promise<unknown>;
 }
 
-/** What happens when the runs stand still. Gives the worker of h1 that runs then. */
-export type Disturbance = (site: CrashSite, worker: ChildProcess, runs: StandingRuns) => Promise<ChildProcess>;
+/** What happens when the runs stand still. */
+export type Disturbance = (site: CrashSite, runs: StandingRuns) => Promise<void>;
 
 /** What all runs of a round do together before a condition holds takes a busy machine minutes. */
 export const WAIT_MS = 300_000;
@@ -51,18 +49,16 @@ const BLOCKED_MS = 6_000;
 
 /**
  * Brings the runs of `cases` to their points, lets `disturb` happen to all of them at once, again and again, and proves
- * what comes of each. Gives the worker that runs then, and the cases whose turn it was not: each environment takes one at
- * a time. A step that waits for a lock with which another one stands still is reached later. `spools`: a host that was
+ * what comes of each. Gives the cases whose turn it was not: each environment takes one at a time. A step that waits for a lock with which another one stands still is reached later. `spools`: a host that was
  * away keeps files until somebody tidies it.
  */
 async function crashTogether(
   site: CrashSite,
   cases: readonly CrashCase[],
-  worker: ChildProcess,
   disturb: Disturbance,
   spools: 'empty' | 'left',
   failures: Failure[],
-): Promise<{ worker: ChildProcess; later: CrashCase[]; rounds: number }> {
+): Promise<{ later: CrashCase[]; rounds: number }> {
   // What a failure has left there would make others fail.
   const isClean = (name: string): boolean => !failures.some(({ environment }) => environment === name);
   const free = new Map(Object.entries(site.environments).map(([purpose, all]) => [purpose, all.filter(isClean)]));
@@ -83,11 +79,11 @@ async function crashTogether(
     const held = standing.filter(({ environment }) => site.workers.held.has(environment));
     for (const { environment, met } of held) met.push(site.workers.held.get(environment)?.at ?? '');
     inVain = held.length === 0 ? inVain + 1 : 0;
-    if (inVain === 3) throw new Error(`never reached: ${standing.map(nameOf).join('; ')}`);
-    worker = await disturb(site, worker, {
+    if (inVain === 3) throw neverReached(site, standing);
+    await disturb(site, {
       environments: standing.map(({ environment }) => environment),
       goOn: () => standing.forEach((one) => goOn(site, one)),
-      ended: () => Promise.allSettled(standing.map(({ environment, handle }) => endOf(site, environment, handle))),
+      ended: () => Promise.allSettled(standing.map(({ end }) => end)),
     });
   }
   for (const one of running) {
@@ -101,11 +97,12 @@ async function crashTogether(
   await assertHostClean(site);
   const environments = running.map(({ environment }) => environment);
   if (spools === 'empty') await assertSpoolEmpty(site.installation.spool, environments);
-  return { worker, later, rounds };
+  return { later, rounds };
 }
 
-function isUnderWay({ positions, met }: RunningCase): boolean {
-  return met.length < positions.length;
+/** Whether something is still to happen to it. */
+function isUnderWay({ positions, met, ended }: RunningCase): boolean {
+  return met.length < positions.length && !ended;
 }
 
 function goOn(site: CrashSite, { environment, positions, met }: RunningCase): void {
@@ -128,46 +125,61 @@ async function startCase(site: CrashSite, environment: string, one: CrashCase, w
     await site.workers.hold(environment, first);
     await handle.cancel();
   }
-  return { ...one, environment, handle, backupsBefore, met: [] };
+  const end = endOf(site, environment, handle);
+  const running: RunningCase = { ...one, environment, end, backupsBefore, met: [], ended: false };
+  const onEnd = (): void => void (running.ended = true);
+  end.then(onEnd, onEnd);
+  return running;
 }
 
 async function untilHeld(site: CrashSite, runs: readonly RunningCase[]): Promise<void> {
-  const onTheirWay = (): RunningCase[] => runs.filter(({ environment }) => !site.workers.held.has(environment));
+  const startedAt = performance.now();
+  const onTheirWay = (): RunningCase[] =>
+    runs.filter(({ environment, ended }) => !ended && !site.workers.held.has(environment));
+  const areBlocked = (): boolean => {
+    if (site.workers.failed !== undefined) throw new Error(site.workers.failed);
+    const since = performance.now() - BLOCKED_MS;
+    return onTheirWay().every(({ environment }) => since > startedAt && site.workers.blockedSince(environment, since));
+  };
   try {
-    await until(
-      'all runs stand still',
-      () => onTheirWay().every(({ environment }) => site.workers.blocked(environment, BLOCKED_MS)),
-      WAIT_MS,
-    );
+    await until('all runs stand still', areBlocked, WAIT_MS);
   } catch (cause) {
-    throw new Error(`never reached: ${onTheirWay().map(nameOf).join('; ')}`, { cause });
+    throw neverReached(site, onTheirWay(), cause);
   }
+}
+
+function neverReached(site: CrashSite, runs: readonly RunningCase[], cause?: unknown): Error {
+  const names = runs.map(
+    (one) => `${nameOf(one)} (${one.met.join(', then ')}; ${site.workers.lastOf(one.environment)})`,
+  );
+  return new Error(`never reached:\n${names.join('\n')}`, { cause });
 }
 
 async function assertOutcome(
   site: CrashSite,
-  { scenario, environment, handle, backupsBefore }: RunningCase,
+  { scenario, positions, met, environment, end, backupsBefore }: RunningCase,
 ): Promise<void> {
-  assert.equal(await endOf(site, environment, handle), scenario.ends);
+  assert.equal(await end, scenario.ends);
+  assert.equal(met.length, positions.length, 'it ended before all of it had happened to it');
   assert.equal((await visibleBackups(site, environment)).length, backupsBefore + scenario.makes, 'backups');
   assert.equal(await site.look(environment), scenario.database.at(-1), 'the live database');
   await assertNothingLeft(site, environment);
 }
 
 /** SIGKILL, and another worker, which ends what the kernel did not end with the first: the tools of tools. */
-export const killWorker: Disturbance = async (site, worker, { goOn }) => {
-  await site.installation.endWorker(worker, 'SIGKILL');
+export const killWorker: Disturbance = async (site, { goOn }) => {
+  await site.installation.endWorker(site.worker, 'SIGKILL');
+  await until('all that it has said is heard', () => !site.workers.isThere('h1'));
   const orphans = toolsOf(site);
   goOn();
-  const next = await site.workers.start();
+  await site.startWorker();
   const left = toolsOf(site).filter(({ pid }) => orphans.some((orphan) => orphan.pid === pid));
   assert.deepEqual(left, [], 'tools of the worker that was killed');
-  return next;
 };
 
 /** SIGSTOP until every step is given to another attempt, and SIGCONT: then both are at work. */
-export const freezeWorker: Disturbance = async (site, worker, { environments, goOn }) => {
-  worker.kill('SIGSTOP');
+export const freezeWorker: Disturbance = async (site, { environments, goOn }) => {
+  site.worker.kill('SIGSTOP');
   await until(
     'every step is tried again',
     async () => {
@@ -177,8 +189,7 @@ export const freezeWorker: Disturbance = async (site, worker, { environments, go
     WAIT_MS,
   );
   goOn();
-  worker.kill('SIGCONT');
-  return worker;
+  site.worker.kill('SIGCONT');
 };
 
 /** Of a pending activity: a worker took it. */
@@ -194,6 +205,14 @@ async function isTriedAgain(site: CrashSite, environment: string): Promise<boole
   return true;
 }
 
+/** Ends a server at once and starts it again; then the steps go on, with connections that are gone. */
+export function restartServer(restart: () => Promise<void>): Disturbance {
+  return async (_site, { goOn }) => {
+    await restart();
+    goOn();
+  };
+}
+
 /**
  * Lets `disturb` happen at every point of `cases`, as many at once as there are environments for.
  * @throws AggregateError of the cases that did not come out right. @throws Error at once when a point is never reached.
@@ -201,17 +220,15 @@ async function isTriedAgain(site: CrashSite, environment: string): Promise<boole
 export async function crashAll(
   site: CrashSite,
   cases: readonly CrashCase[],
-  worker: ChildProcess,
   disturb: Disturbance,
   spools: 'empty' | 'left' = 'empty',
-): Promise<{ worker: ChildProcess; rounds: number }> {
+): Promise<{ rounds: number }> {
   let rounds = 0;
   const failures: Failure[] = [];
   for (let left = cases; left.length > 0;) {
-    const done = await crashTogether(site, left, worker, disturb, spools, failures);
+    const done = await crashTogether(site, left, disturb, spools, failures);
     if (done.later.length === left.length)
       throw new Error(`no environment is there for ${left.map(nameOf).join('; ')}`);
-    worker = done.worker;
     left = done.later;
     rounds += done.rounds;
   }
@@ -222,7 +239,7 @@ export async function crashAll(
       `${failures.length} of ${cases.length} runs did not come out right:\n${all.join('\n')}`,
     );
   }
-  return { worker, rounds };
+  return { rounds };
 }
 
 function nameOf({ scenario, positions }: CrashCase): string {

@@ -1,47 +1,32 @@
 import { isLong } from '../long.ts';
 import type { CrashCase } from './matrix.ts';
-import type { Point, Position, StepRecord } from './protocol.ts';
+import type { Point, StepRecord } from './protocol.ts';
 import type { Scenario } from './scenarios.ts';
 
 /** A tool that moves so much runs long enough to be met in its middle. */
 const MEETABLE_BYTES = 100_000;
 
-/** All the runs stand still together, so the longest chain says how often. */
-const IN_ONE_RUN = 5;
-
 export type Records = ReadonlyMap<Scenario, readonly StepRecord[]>;
 type Where = 'start' | 'middle' | 'tool' | 'end';
 const WHERE: readonly Where[] = ['start', 'middle', 'tool', 'end'];
 
-/**
- * The start, the middle and the end of every step, and the middle of its greatest tool; in few runs, because each kill
- * costs the time until it is noticed: the starts of a scenario together, its middles, its tools and its ends.
- */
-export function chainedCases(records: Records): CrashCase[] {
-  return [...records.keys()].flatMap((scenario) => {
-    const steps = stepsOf(records).filter((one) => one.scenario === scenario);
-    return WHERE.flatMap((where) => {
-      const met = steps.flatMap(({ step }) => {
-        const point = pointOf(step, where);
-        return point === undefined ? [] : [{ ...step, point }];
-      });
-      // Whether a host is there is asked while other steps are under way, so it has no place in their order.
-      const asked = met.filter(({ activity }) => activity === 'checkHost');
-      const inOrder = met.filter(({ activity }) => activity !== 'checkHost');
-      const runs = Array.from({ length: Math.ceil(inOrder.length / IN_ONE_RUN) }, (_, index) =>
-        inOrder.slice(index * IN_ONE_RUN, (index + 1) * IN_ONE_RUN),
-      );
-      return [...runs, ...asked.map((one) => [one])].map((chain) => ({ scenario, positions: oneAfterTheOther(chain) }));
-    });
-  });
+/** The start, the middle and the end of every step, and the middle of its greatest tool, each in a run of its own. */
+export function everyCase(records: Records): CrashCase[] {
+  return stepsOf(records).flatMap(({ scenario, step }) =>
+    WHERE.flatMap((where) => caseAt(scenario, step, pointOf(step, where))),
+  );
 }
 
-function oneAfterTheOther(chain: readonly Position[]): Position[] {
-  return chain.map(({ activity, call, point }, index) => {
-    if (index === 0) return { activity, call, point };
-    // Calls count from the step before, which is tried again first.
-    return { activity, call: chain[index - 1]?.activity === activity ? 2 : 1, point };
-  });
+/** Several places in one run of a scenario, in the order in which it comes to them. */
+export function chain(
+  records: Records,
+  scenario: string,
+  ...places: readonly (readonly [string, string])[]
+): CrashCase {
+  const cases = places.map(([activity, at]) => oneCase(records, scenario, activity, at));
+  const [first] = cases;
+  if (first === undefined) throw new Error('a chain has places');
+  return { ...first, positions: cases.flatMap(({ positions }) => positions) };
 }
 
 /** Before so many of all the inputs and outputs of all the steps; the same for the same seed. */

@@ -135,7 +135,7 @@ export const scenarios: readonly Scenario[] = [
         taskQueue: 'control',
         workflowId: `op/${environment}`,
         args: [{ environment, holder: 'somebody' }],
-        workflowExecutionTimeout: '10 seconds',
+        workflowExecutionTimeout: '30 seconds',
       });
       return { environment };
     },
@@ -158,11 +158,23 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     ...backup,
+    name: 'a further copy',
+    purpose: 'staged',
+    workflow: 'copyBackups',
+    makes: 0,
+    differsIn: ['resolveCopies', 'whatIsMissing', 'copyObject', 'verifyCopy'],
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      return { environment, backup: await site.makeBackup(environment), to: ['offsite'] };
+    },
+  },
+  {
+    ...backup,
     name: 'a night',
     purpose: 'staged',
     workflow: 'runRoutine',
     ends: 'night',
-    differsIn: ['settleLostRuns', 'resolveRoutine', 'tidyHost'],
+    differsIn: ['settleLostRuns', 'resolveRoutine', 'findDebts', 'tidyHost'],
     onlyThese: true,
     async prepare(site, environment) {
       await site.makeDatabase(environment);

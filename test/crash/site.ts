@@ -2,6 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import type { ChildProcess } from 'node:child_process';
+
 import type { Client, WorkflowHandle } from '@temporalio/client';
 
 import { withClient, type PostgresTarget } from '../../postgres/connect.ts';
@@ -36,6 +38,7 @@ export class CrashSite {
   readonly server: PostgresTarget;
   readonly environments: Readonly<Record<Purpose, readonly string[]>>;
   #runs = 0;
+  #worker: ChildProcess | undefined;
 
   private constructor(fields: Pick<CrashSite, 'installation' | 'workers' | 'client' | 'server' | 'environments'>) {
     this.installation = fields.installation;
@@ -71,6 +74,28 @@ export class CrashSite {
     // A file where the second destination of these would make their folder: it refuses them for ever.
     for (const environment of environments.debt) await writeFile(join(installation.folder, 'full', environment), '');
     return site;
+  }
+
+  /** The worker of h1. */
+  get worker(): ChildProcess {
+    if (this.#worker === undefined) throw new Error('the site has no worker yet');
+    return this.#worker;
+  }
+
+  set worker(worker: ChildProcess) {
+    this.#worker = worker;
+  }
+
+  async startWorker(): Promise<void> {
+    this.#worker = await this.workers.start();
+  }
+
+  /** The folders of the destinations that take something. */
+  get places(): ReadonlyMap<string, string> {
+    return new Map([
+      ['volume', this.installation.backups],
+      ['offsite', join(this.installation.folder, 'offsite')],
+    ]);
   }
 
   get catalog(): PostgresTarget {
@@ -129,10 +154,12 @@ export class CrashSite {
 
   /** The newest backup of the environment, made now if there is none. */
   async backupOf(environment: string): Promise<string> {
-    const newest = await this.#newestBackup(environment);
-    if (newest !== undefined) return newest;
-    await (await this.startRun('backupDatabase', environment, { environment })).result();
-    return await this.backupOf(environment);
+    return (await this.#newestBackup(environment)) ?? (await this.makeBackup(environment));
+  }
+
+  async makeBackup(environment: string): Promise<string> {
+    const run = await this.startRun('backupDatabase', environment, { environment });
+    return ((await run.result()) as { backupId: string }).backupId;
   }
 
   async remove(): Promise<void> {
@@ -203,8 +230,10 @@ function configure(
   const id = (configuration['catalog'] as { database: string }).database.replace(/_catalog$/, '');
   // As many as stand still at once, and some more.
   h1.heavy = 16;
-  mkdirSync(join(folder, 'full'), { mode: 0o700 });
-  config.destinations['full'] = { type: 'directory', path: join(folder, 'full'), hosts: ['h1'] };
+  for (const name of ['full', 'offsite']) {
+    mkdirSync(join(folder, name), { mode: 0o700 });
+    config.destinations[name] = { type: 'directory', path: join(folder, name), hosts: ['h1'] };
+  }
   const policy = (pipeline: string, ...to: string[]): object => ({
     pipeline,
     jobs,

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -73,8 +72,10 @@ export class TwoHosts {
     }
   }
 
-  async startWorker(host: Host): Promise<ChildProcess> {
-    return await this.site.workers.start(this.#wiring.variables(host), { host, within: this.#wiring.within(host) });
+  async startWorker(host: Host): Promise<void> {
+    const within = this.#wiring.within(host);
+    const worker = await this.site.workers.start(this.#wiring.variables(host), { host, within });
+    if (host === 'h1') this.site.worker = worker;
   }
 
   async remove(): Promise<void> {
@@ -86,27 +87,26 @@ export class TwoHosts {
   }
 
   /** h1 is lost, with all that it was doing; it comes back only when the runs have long ended elsewhere. */
-  readonly loseHost: Disturbance = async (site, worker, { goOn, ended }) => {
-    await site.installation.endWorker(worker, 'SIGKILL');
+  readonly loseHost: Disturbance = async (site, { goOn, ended }) => {
+    await site.installation.endWorker(site.worker, 'SIGKILL');
     goOn();
     await ended();
-    return await this.startWorker('h1');
+    await this.startWorker('h1');
   };
 
   /** Every process of h1 stands still, until the runs have ended elsewhere. Then all go on where they were. */
-  readonly freezeHost: Disturbance = async (site, worker, { environments, goOn, ended }) => {
-    const processes = familyOf(worker.pid ?? 0);
+  readonly freezeHost: Disturbance = async (site, { environments, goOn, ended }) => {
+    const processes = familyOf(site.worker.pid ?? 0);
     for (const pid of processes) process.kill(pid, 'SIGSTOP');
     await ended();
     goOn();
     for (const pid of processes) signalIfThere(pid, 'SIGCONT');
     await this.#untilDone(site, environments);
-    return worker;
   };
 
   /** As `freezeHost`, but h1 wakes up when the other host has sent its own dump and has not published it yet. */
-  readonly freezeUntilSent: Disturbance = async (site, worker, { environments, goOn }) => {
-    const processes = familyOf(worker.pid ?? 0);
+  readonly freezeUntilSent: Disturbance = async (site, { environments, goOn }) => {
+    const processes = familyOf(site.worker.pid ?? 0);
     for (const pid of processes) process.kill(pid, 'SIGSTOP');
     for (const environment of environments)
       await site.workers.hold(environment, { activity: 'verify', call: 1, point: 'start' }, 'h2');
@@ -119,17 +119,15 @@ export class TwoHosts {
     for (const pid of processes) signalIfThere(pid, 'SIGCONT');
     await this.#untilDone(site, environments);
     for (const environment of environments) site.workers.release(environment, undefined, 'h2');
-    return worker;
   };
 
   /** The cable of h1 is pulled, while its processes go on; and plugged in again when the runs have ended elsewhere. */
-  readonly cutHost: Disturbance = async (site, worker, { environments, goOn, ended }) => {
+  readonly cutHost: Disturbance = async (site, { environments, goOn, ended }) => {
     this.#wiring.cut('h1');
     goOn();
     await ended();
     this.#wiring.mend('h1');
     await this.#untilDone(site, environments);
-    return worker;
   };
 
   /** Until the steps of h1 that were under way have ended: only then is what they left theirs to answer for. */

@@ -50,7 +50,7 @@ export class Watcher {
 
   async #watch(): Promise<void> {
     while (!this.#stopped) {
-      await this.#lookAtDestination(this.#site.installation.backups, '');
+      for (const folder of this.#site.places.values()) await this.#lookAtDestination(folder, '');
       await this.#lookAtCatalog();
       for (const environment of this.#states.keys()) await this.#lookAtDatabase(environment);
       await sleep(LOOK_EVERY_MS);
@@ -68,18 +68,19 @@ export class Watcher {
   async #lookAtObject(root: string, path: string): Promise<void> {
     const found = await stat(join(root, path)).catch(ignoreGone);
     if (found === undefined) return;
-    const before = this.#objects.get(path);
+    const key = join(root, path);
+    const before = this.#objects.get(key);
     if (before === found.size) return;
     if (before !== undefined)
       return void this.faults.push(`the object ${path} had ${before} bytes and has ${found.size}`);
-    this.#objects.set(path, found.size);
+    this.#objects.set(key, found.size);
     try {
       if (path.endsWith('/manifest.json')) await this.#checkManifest(root, path);
       else if (path.endsWith('.zst')) await run('zstd', ['--test', '--quiet', join(root, path)]);
       else await run('tar', ['--list', `--file=${join(root, path)}`]);
     } catch (error) {
       // One that nobody made a backup may be removed while it is read.
-      if ((await stat(join(root, path)).catch(ignoreGone)) === undefined) this.#objects.delete(path);
+      if ((await stat(join(root, path)).catch(ignoreGone)) === undefined) this.#objects.delete(key);
       else this.faults.push(`the object ${path} is visible and not whole: ${String(error)}`);
     }
   }
@@ -112,8 +113,9 @@ export class Watcher {
       if (this.#verified.has(`${id} ${destination}`)) continue;
       this.#verified.add(`${id} ${destination}`);
       const path = join(environment, id, 'manifest.json');
-      const bytes = await readFile(join(this.#site.installation.backups, path)).catch(ignoreGone);
-      if (bytes === undefined) this.faults.push(`the catalog calls ${id} verified, and there is no ${path}`);
+      const bytes = await readFile(join(this.#site.places.get(destination) ?? '', path)).catch(ignoreGone);
+      if (bytes === undefined)
+        this.faults.push(`the catalog calls ${id} verified in ${destination}, and there is no ${path}`);
       else if (!parseManifest(bytes).objects.some((object) => object.sha256 === sha256))
         this.faults.push(`the catalog has another hash for ${id} than ${path}`);
     }

@@ -1,0 +1,53 @@
+import { after, before, describe, it } from 'node:test';
+
+import { crashAll, record, restartServer, type CrashCase } from '../crash/matrix.ts';
+import { OwnServers } from '../crash/own-servers.ts';
+import { everyCase, oneCase } from '../crash/positions.ts';
+import type { StepRecord } from '../crash/protocol.ts';
+import { scenarios, type Scenario } from '../crash/scenarios.ts';
+import { CrashSite } from '../crash/site.ts';
+import { isLong } from '../long.ts';
+
+describe('a server that is killed and started again while runs stand in the middle of their steps', () => {
+  let servers: OwnServers;
+  let site: CrashSite;
+  let records: Map<Scenario, StepRecord[]>;
+
+  before(async () => {
+    servers = await OwnServers.start();
+    site = await CrashSite.create(
+      isLong ? { staged: 30, streamed: 10, debt: 3, new: 3 } : { staged: 6, streamed: 0, debt: 0, new: 0 },
+    );
+    await site.startWorker();
+    const met = ['a backup', 'a restore over a live database'];
+    records = await record(site, isLong ? scenarios : scenarios.filter(({ name }) => met.includes(name)));
+  });
+
+  after(async () => {
+    await site.remove();
+    await servers.remove();
+  });
+
+  async function crash(restart: () => Promise<void>): Promise<void> {
+    const backup = (activity: string, where: string): CrashCase => oneCase(records, 'a backup', activity, where);
+    const restore = (activity: string, where: string): CrashCase =>
+      oneCase(records, 'a restore over a live database', activity, where);
+    const some = [
+      backup('dump', 'tool'),
+      backup('verify', 'end'),
+      backup('finishBackup', 'middle'),
+      restore('loadDatabase', 'tool'),
+      restore('swapDatabase', 'middle'),
+      restore('finishRestore', 'middle'),
+    ];
+    await crashAll(site, isLong ? everyCase(records) : some, restartServer(restart));
+  }
+
+  it('case 118: PostgreSQL, with the catalog and the databases: every run comes to its end, and nothing is half-made', async () => {
+    await crash(() => servers.killPostgres());
+  });
+
+  it('case 118: Temporal: every run comes to its end, and nothing is half-made', async () => {
+    await crash(() => servers.killTemporal());
+  });
+});
