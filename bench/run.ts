@@ -13,6 +13,7 @@ import { memory } from './memory.ts';
 import { toMarkdown } from './report.ts';
 import { restore } from './restore.ts';
 import { saveResults, writeReport } from './saved.ts';
+import { sftp } from './sftp.ts';
 import { tiny } from './tiny.ts';
 
 /**
@@ -21,7 +22,7 @@ import { tiny } from './tiny.ts';
  * the tables of `docs/performance.md`.
  */
 const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<Result[]>>> = {
-  ...{ tiny, tables, objects, dump, backup, restore, memory },
+  ...{ tiny, tables, objects, dump, backup, restore, memory, sftp },
 };
 
 const { positionals: wanted, values } = parseArgs({

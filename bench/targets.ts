@@ -32,6 +32,10 @@ const TARGETS: readonly Target[] = [
   { what: 'complete backup, staged: CPU', result: 'backup', way: 'Cofre', column: 'cpuMs', limit: 0.42 },
   { what: 'complete backup, staged: size', result: 'backup', way: 'Cofre', column: 'bytes', limit: 0.98 },
   { what: 'restore, load and indexes: wall', result: 'load', way: 'Cofre', column: 'wallMs', limit: 0.78 },
+  ...['next door', '20 ms away'].map((where) => ({
+    what: `SFTP put, ${where}: wall`,
+    ...{ result: `sftp put: ${where}`, way: 'Cofre', column: 'wallMs', limit: 1.1 },
+  })),
   { what: 'complete restore: wall', result: 'restore', way: 'Cofre', column: 'wallMs', limit: 0.92 },
 ].map((target) => ({ ...target, as: 'ratio' as const }));
 

@@ -153,7 +153,37 @@ const s3 = z.strictObject({
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
 
-const destination = z.discriminatedUnion('type', [directory, s3]);
+const hostKey = z
+  .string()
+  .regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'must be a fingerprint as ssh-keygen -lf prints it: SHA256: and 43 characters');
+
+const sftp = z
+  .strictObject({
+    type: z.literal('sftp'),
+    host: address,
+    port: port.default(22),
+    user: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}$/, 'must be the name of an account'),
+    path: absolutePath.describe('the folder on the server that keeps the copies'),
+    hostKey: z
+      .union([hostKey, z.array(hostKey).min(1).max(8)], {
+        error: ({ input }) => (input === undefined ? undefined : 'must be a fingerprint SHA256:…, or a list of them'),
+      })
+      .describe('the fingerprints that the server may show; two while its key is being changed'),
+    privateKey: secretReference.optional().describe('a private key of OpenSSH'),
+    passphrase: secretReference.optional().describe('of the private key'),
+    password: secretReference.optional().describe('instead of a private key'),
+    hosts: seenBy.describe('the hosts that reach it; every one unless told'),
+  })
+  .refine(
+    ({ privateKey, password }) => (privateKey === undefined) !== (password === undefined),
+    'needs either privateKey or password',
+  )
+  .refine(
+    ({ privateKey, passphrase }) => passphrase === undefined || privateKey !== undefined,
+    'passphrase is that of a privateKey',
+  );
+
+const destination = z.discriminatedUnion('type', [directory, s3, sftp]);
 
 const policy = z.strictObject({
   pipeline: z.enum(['staged', 'streamed']).default('staged'),
@@ -295,6 +325,7 @@ export type ServerConfig = Config['servers'][string];
 export type DestinationConfig = Config['destinations'][string];
 export type DirectoryConfig = Extract<DestinationConfig, { type: 'directory' }>;
 export type S3Config = Extract<DestinationConfig, { type: 's3' }>;
+export type SftpConfig = Extract<DestinationConfig, { type: 'sftp' }>;
 export type PolicyConfig = Config['policies'][string];
 export type EnvironmentConfig = Config['environments'][string];
 export type RoutineConfig = Config['routines'][string];

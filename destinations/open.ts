@@ -2,6 +2,7 @@ import type { DestinationConfig } from '../config/schema.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory.ts';
 import { S3Destination } from './s3.ts';
+import { SftpDestination } from './sftp/sftp.ts';
 
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
 export function openDestination(name: string, config: DestinationConfig): Destination {
@@ -10,6 +11,8 @@ export function openDestination(name: string, config: DestinationConfig): Destin
       return new DirectoryDestination(name, config.path);
     case 's3':
       return new S3Destination(name, config);
+    case 'sftp':
+      return new SftpDestination(name, config);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { DestinationConfig } from '../config/schema.ts';
 import { directoryPlace } from './directory-place.ts';
 import { s3Place } from './s3-place.ts';
+import { sftpPlace } from './sftp/place.ts';
 
 /** What a place that is to keep copies looks like. */
 export type PlaceState = 'prepared' | 'empty' | 'not-empty' | 'missing' | 'foreign';
@@ -28,6 +29,8 @@ export function placeOf(config: DestinationConfig): Place {
       return directoryPlace(config.path);
     case 's3':
       return s3Place(config);
+    case 'sftp':
+      return sftpPlace(config);
   }
 }
 
@@ -38,5 +41,7 @@ export function addressOf(config: DestinationConfig): string {
       return config.path;
     case 's3':
       return [config.endpoint ?? '', config.bucket, config.prefix ?? ''].join(' ');
+    case 'sftp':
+      return [config.user, config.host, config.port, config.path].join(' ');
   }
 }

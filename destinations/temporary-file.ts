@@ -7,7 +7,7 @@ import { nativeCode } from '../errors/error.ts';
 import { startTimeOf } from '../processes/group-records.ts';
 
 /** No key begins with a dot, so these names never meet an object's. */
-const NAME = /^\.tmp-([0-9a-f]{12})-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
+const NAME = /^\.tmp-([0-9a-f]{12}-[0-9]+-[0-9]+)-[0-9a-f]{12}$/;
 
 /** A put writes all the time; a temporary that did not change for so long belongs to nobody who is alive. */
 const ABANDONED_AFTER_MS = 15 * 60_000;
@@ -24,7 +24,18 @@ const MACHINE = createHash('sha256')
 
 /** A name that no other put has or ever had, and that says whose it is. */
 export function temporaryName(): string {
-  return `.tmp-${MACHINE}-${process.pid}-${startTimeOf(process.pid)}-${randomBytes(6).toString('hex')}`;
+  return `.tmp-${ownerMark()}-${randomBytes(6).toString('hex')}`;
+}
+
+/** This process, among all of all machines: for the names of what it may leave behind. */
+export function ownerMark(): string {
+  return `${MACHINE}-${process.pid}-${startTimeOf(process.pid)}`;
+}
+
+/** Whether the process of an `ownerMark` is gone for certain; false also where nobody here can tell. */
+export function isDead(mark: string): boolean {
+  const [machine, pid, startTime] = mark.split('-');
+  return machine === MACHINE && startTimeOf(Number(pid)) !== startTime;
 }
 
 export function isTemporary(name: string): boolean {
@@ -38,11 +49,10 @@ export function isTemporary(name: string): boolean {
  */
 export async function removeAbandoned(folder: string, nowMs: number): Promise<void> {
   for (const name of await readdir(folder)) {
-    const [, machine, pid, startTime] = NAME.exec(name) ?? [];
-    if (machine === undefined) continue;
+    const [, mark] = NAME.exec(name) ?? [];
+    if (mark === undefined) continue;
     const path = join(folder, name);
-    const dead = machine === MACHINE && startTimeOf(Number(pid)) !== startTime;
-    if (dead || (await isOld(path, nowMs))) await rm(path, { force: true });
+    if (isDead(mark) || (await isOld(path, nowMs))) await rm(path, { force: true });
   }
 }
 

@@ -11,6 +11,9 @@ export class FaultProxy {
   #cutAfterBytes = Number.POSITIVE_INFINITY;
   #stallAfterBytes = Number.POSITIVE_INFINITY;
   #passedBytes = 0;
+  #sentBytes = 0;
+  #delayMs = 0;
+  #repliesUntilMute = Number.POSITIVE_INFINITY;
 
   private constructor(target: { host: string; port: number }) {
     this.#target = target;
@@ -35,6 +38,21 @@ export class FaultProxy {
   /** Bytes that passed so far, both ways together. */
   get passedBytes(): number {
     return this.#passedBytes;
+  }
+
+  /** Of these, what went to the server. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /** What passes takes so long from now on, each way. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
+  }
+
+  /** Lets so many more replies of the server through, and then none until `restore`: what is asked is still done. */
+  muteAfter(replies: number): void {
+    this.#repliesUntilMute = replies;
   }
 
   /** Resets every connection and, until `restore`, every new one. */
@@ -84,6 +102,7 @@ export class FaultProxy {
   restore(): void {
     this.#refusing = false;
     this.#stalled = false;
+    this.#repliesUntilMute = Number.POSITIVE_INFINITY;
     for (const { client, server } of this.#pairs) {
       client.resume();
       server.resume();
@@ -100,22 +119,37 @@ export class FaultProxy {
   #join(client: Socket, server: Socket): void {
     const pair = { client, server };
     this.#pairs.add(pair);
+    client.on('data', (chunk: Buffer) => (this.#sentBytes += chunk.length));
     for (const [from, to] of [
       [client, server],
       [server, client],
     ] as const) {
       from.setNoDelay(true);
-      from.on('data', (chunk: Buffer) => this.#pass(chunk, from, to));
-      from.on('end', () => to.end());
+      from.on('data', (chunk: Buffer) => {
+        if (from === server && this.#isMuted()) return;
+        this.#later(() => this.#pass(chunk, from, to));
+      });
+      from.on('end', () => this.#later(() => to.end()));
       from.on('error', () => to.destroy());
       from.on('close', (broken: boolean) => {
         this.#pairs.delete(pair);
         // What one said before it went still reaches the other.
         if (broken) to.destroy();
-        else to.destroySoon();
+        else this.#later(() => to.destroySoon());
       });
     }
     if (this.#stalled) this.stall();
+  }
+
+  /** In the order of the calls, because the delay is the same for all. */
+  #later(act: () => void): void {
+    if (this.#delayMs === 0) act();
+    else setTimeout(act, this.#delayMs);
+  }
+
+  #isMuted(): boolean {
+    this.#repliesUntilMute -= 1;
+    return this.#repliesUntilMute < 0;
   }
 
   #pass(chunk: Buffer, from: Socket, to: Socket): void {
@@ -128,7 +162,7 @@ export class FaultProxy {
       this.#stallAfterBytes = Number.POSITIVE_INFINITY;
       this.stall();
     }
-    if (to.write(chunk)) return;
+    if (to.destroyed || to.write(chunk)) return;
     from.pause();
     to.once('drain', () => {
       if (!this.#stalled) from.resume();

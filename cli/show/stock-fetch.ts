@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { DestinationConfig, S3Config } from '../../config/schema.ts';
+import type { DestinationConfig, S3Config, SftpConfig } from '../../config/schema.ts';
 
 /** How stock tools reach an object of a destination. */
 export interface StockFetch {
@@ -23,6 +23,12 @@ export function stockFetch(destination: DestinationConfig, key: string): StockFe
         lines: [s3Copy(destination, key)],
         tools: ['aws (with credentials that may read the bucket)'],
       };
+    case 'sftp':
+      return {
+        path: 'archive',
+        lines: [sftpGet(destination, key)],
+        tools: [`sftp (with a key or the password of ${destination.user} there; -i FILE names a key)`],
+      };
   }
 }
 
@@ -33,6 +39,8 @@ export function objectAddress(destination: DestinationConfig, key: string): stri
       return join(destination.path, key);
     case 's3':
       return `s3://${join(destination.bucket, destination.prefix ?? '', key)}`;
+    case 'sftp':
+      return `sftp://${destination.user}@${uriHost(destination)}:${destination.port}${join(destination.path, key)}`;
   }
 }
 
@@ -41,6 +49,15 @@ function s3Copy(destination: S3Config, key: string): string {
   const from = objectAddress(destination, key);
   const at = endpoint === undefined ? '' : ` --endpoint-url ${quote(endpoint)}`;
   return `aws s3 cp --region ${region}${at} ${quote(from)} archive`;
+}
+
+function sftpGet(destination: SftpConfig, key: string): string {
+  const from = `${destination.user}@${uriHost(destination)}:${join(destination.path, key)}`;
+  return `sftp -P ${destination.port} ${quote(from)} archive`;
+}
+
+function uriHost({ host }: SftpConfig): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** One word for the shell, whatever is in it. */

@@ -217,8 +217,8 @@ describe('what only a later version has is refused by name', () => {
     ],
     [
       'type: directory, path: /backups, hosts: [erp-01]',
-      'type: sftp, host: s, privateKey: file:/k',
-      '8:19 destinations.volume.type: sftp is not in this version of Cofre; leave it out (no copy would be sent there)',
+      'type: rclone, remote: gdrive',
+      '8:19 destinations.volume.type: rclone is not in this version of Cofre; leave it out (no copy would be sent there)',
     ],
   ];
   for (const [piece, by, line] of later) {

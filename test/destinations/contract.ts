@@ -9,6 +9,7 @@ import { inspect } from 'node:util';
 import type { Body, Destination } from '../../destinations/destination.ts';
 import { bytesBody } from '../../destinations/local-file.ts';
 import type { CofreError } from '../../errors/error.ts';
+import { gatedBody } from './gated-body.ts';
 
 /** An empty place for one test: `open` gives a new handle on it. */
 export interface PreparedPlace {
@@ -23,18 +24,25 @@ export interface PreparedPlace {
 }
 
 /** What every destination promises. A driver's own test file is only its set-up, and what it alone must show. */
-export function describeDestination(name: string, prepare: () => Promise<PreparedPlace>): void {
+export function describeDestination(name: string, prepare: (title: string) => Promise<PreparedPlace>): void {
   describe(`${name} keeps the contract`, () => {
     let place: PreparedPlace;
     let one: Destination;
     let two: Destination;
-    beforeEach(async () => {
-      place = await prepare();
-      one = place.open();
-      two = place.open();
+    const opened: Destination[] = [];
+    const another = (): Destination => {
+      const handle = place.open();
+      opened.push(handle);
+      return handle;
+    };
+    beforeEach(async (context) => {
+      place = await prepare(context.name);
+      one = another();
+      two = another();
     });
     afterEach(async () => {
-      for (const handle of [one, two, one]) await handle.close();
+      for (const handle of [...opened, one]) await handle.close();
+      opened.length = 0;
       await place.cleanUp();
     });
 
@@ -83,7 +91,7 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
 
     test('lets exactly one of several writers win', async () => {
       const bodies = Array.from({ length: 6 }, () => randomBytes(300_000));
-      const outcomes = await Promise.allSettled(bodies.map((bytes) => place.open().put('race', bytesBody(bytes))));
+      const outcomes = await Promise.allSettled(bodies.map((bytes) => another().put('race', bytesBody(bytes))));
       const winners = outcomes.flatMap(({ status }, index) => (status === 'fulfilled' ? [index] : []));
       assert.equal(winners.length, 1);
       for (const outcome of outcomes) {
@@ -95,7 +103,7 @@ export function describeDestination(name: string, prepare: () => Promise<Prepare
 
     test('lets all of several writers of the same bytes succeed', async () => {
       const body = bytesBody(randomBytes(300_000));
-      await Promise.all(Array.from({ length: 6 }, () => place.open().put('same', body)));
+      await Promise.all(Array.from({ length: 6 }, () => another().put('same', body)));
       assert.deepEqual(await keys(one), ['same']);
     });
 
@@ -372,26 +380,4 @@ export async function keys(destination: Destination, prefix = '', signal?: Abort
   const found: string[] = [];
   for await (const { key } of destination.list(prefix, { signal })) found.push(key);
   return found.sort();
-}
-
-/** A body that stops in the middle, says so, and waits. */
-function gatedBody(bytes: Buffer): Body & { halfWay: Promise<void>; goOn: () => void } {
-  let tell = (): void => undefined;
-  let goOn = (): void => undefined;
-  const halfWay = new Promise<void>((resolve) => (tell = resolve));
-  const middle = Math.floor(bytes.length / 2);
-  const open = (): Readable => {
-    const parts = [bytes.subarray(0, middle), bytes.subarray(middle)];
-    return new Readable({
-      read() {
-        if (parts.length !== 1) {
-          this.push(parts.shift() ?? null);
-          return;
-        }
-        tell();
-        goOn = () => this.push(parts.shift() ?? null);
-      },
-    });
-  };
-  return { ...bytesBody(bytes), open, halfWay, goOn: () => goOn() };
 }
