@@ -38,13 +38,16 @@ export function randomCases(records: Records, count: number, seed: number): Cras
   return Array.from({ length: count }, () => all[Math.floor(random() * all.length)]).filter((one) => one !== undefined);
 }
 
-/** One place in the run of a scenario: `start`, `middle`, `tool`, `end`, or before the first operation that begins so. */
+/**
+ * One place in the run of a scenario: `start`, `middle`, `tool`, `end`, or before the first operation that begins so.
+ */
 export function oneCase(records: Records, scenario: string, activity: string, at: string): CrashCase {
   for (const { scenario: found, step } of stepsOf(records)) {
     if (found.name !== scenario || step.activity !== activity) continue;
     const where = WHERE.find((name) => name === at);
     const operation = step.operations.findIndex((name) => name.startsWith(at));
-    const point = where === undefined ? operation + 1 || undefined : pointOf(step, where);
+    // On a fast machine a tool may have ended before it was seen to move: then the middle of its step stands for it.
+    const point = where === undefined ? operation + 1 || undefined : (pointOf(step, where) ?? pointOf(step, 'middle'));
     const [one] = caseAt(found, step, point);
     if (one !== undefined) return one;
   }
