@@ -5,6 +5,7 @@ import { after, before } from 'node:test';
 import { sftpPlace } from '../../../destinations/sftp/place.ts';
 import { SftpDestination } from '../../../destinations/sftp/sftp.ts';
 import { FaultProxy } from '../../fault-proxy.ts';
+import { isLong } from '../../long.ts';
 import { SmallDisk } from '../../small-disk.ts';
 import { SshServer, type SshServerOptions } from '../../ssh-server.ts';
 import { describeDestination } from '../contract.ts';
@@ -14,7 +15,7 @@ const EXTENSIONS = ['hardlink', 'fsync', 'posix-rename', 'limits', 'lsetstat', '
 
 describeServer('an SFTP server', {});
 describeServer('an SFTP server without extensions', { without: EXTENSIONS });
-describeServer('an SFTP server far away', {}, 3);
+if (isLong) describeServer('an SFTP server far away', {}, 3);
 
 function describeServer(name: string, options: SshServerOptions, delayMs = 0): void {
   let server: SshServer;
