@@ -88,12 +88,21 @@ async function fill(
       tried.add(next.backupId);
       await copyOne(next, destination, progress);
     } else if (running.length === 0 || timeIsOver) {
+      const left = missing.filter(({ backupId }) => !tried.has(backupId));
+      for (const { backupId, sizeBytes } of left) tooLate(progress, destination.name, backupId, sizeBytes);
+      for (const backupId of running) tooLate(progress, destination.name, backupId, 0);
       return;
     } else {
       show(progress, 'copies');
       await sleep(LOOK_AGAIN_MS, { summary: `waits for ${running.join(', ')} to be copied to ${destination.name}` });
     }
   }
+}
+
+/** What is not there by the end is missing, so that no run looks complete without it. */
+function tooLate(progress: CopiesProgress, destination: string, backupId: string, sizeBytes: number): void {
+  const reason = { code: 'busy', message: 'its turn did not come before the end of the run' };
+  progress.copies = [...progress.copies, { destination, state: 'missing', reason, backupId, sizeBytes }];
 }
 
 async function copyOne(missing: MissingCopy, destination: NamedDestination, progress: CopiesProgress): Promise<void> {

@@ -212,4 +212,14 @@ describe('further copies', () => {
       await back('offsite');
     }
   });
+
+  it('a run whose time is over tells what it has not copied, and is not complete', async () => {
+    const run = await client.workflow.start('copyBackups', {
+      taskQueue: CONTROL_QUEUE,
+      workflowId: 'copyBackups/shop/late',
+      args: [{ environment: 'shop', to: ['offsite'], endsAt: new Date().toISOString() }],
+    });
+    const { state, copies } = (await run.result()) as { state: string; copies: { state: string }[] };
+    assert.deepEqual([state, copies.map((copy) => copy.state)], ['incomplete', ['missing']]);
+  });
 });
