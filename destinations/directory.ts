@@ -90,10 +90,11 @@ export class DirectoryDestination implements Destination {
   async remove(key: string, options: CallOptions = {}): Promise<void> {
     const segments = await this.#begin(splitKey(key), options);
     const folder = await this.#findFolder(segments.slice(0, -1));
-    if (folder === undefined) return;
     try {
-      await unlink(join(this.#root, ...segments)).catch(ignore('ENOENT', 'EISDIR'));
-      await removeAbandoned(folder, Date.now());
+      if (folder !== undefined) {
+        await unlink(join(this.#root, ...segments)).catch(ignore('ENOENT', 'EISDIR'));
+        await removeAbandoned(folder, Date.now());
+      }
       await this.#removeEmptyFolders(segments.slice(0, -1));
     } catch (cause) {
       throw this.#error(cause, key);
@@ -104,9 +105,8 @@ export class DirectoryDestination implements Destination {
     const segments = await this.#begin(splitPrefix(prefix), options);
     if (segments.length === 0) throw new CofreError('invalid-key', 'refuses to discard the whole destination');
     const folder = await this.#findFolder(segments);
-    if (folder === undefined) return;
     try {
-      await rm(folder, { recursive: true, force: true });
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
       await this.#removeEmptyFolders(segments.slice(0, -1));
     } catch (cause) {
       throw this.#error(cause, prefix);
@@ -163,16 +163,19 @@ export class DirectoryDestination implements Destination {
     return folders;
   }
 
-  /** Removes the folders that a removal left empty, and makes durable what is gone. A put that loses its folder so tries again. */
+  /**
+   * Removes the folders that a removal left empty, and makes durable what is gone; a put that loses its folder so tries
+   * again. Goes on above those that are gone: a removal that was killed here has left the others.
+   */
   async #removeEmptyFolders(segments: readonly string[]): Promise<void> {
     for (let depth = segments.length; depth >= 0; depth -= 1) {
-      const folder = join(this.#root, ...segments.slice(0, depth));
+      const folder = await this.#findFolder(segments.slice(0, depth));
+      if (folder === undefined) continue;
       const removed =
         depth > 0 && (await rmdir(folder).then(() => true, ignore('ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY')));
-      if (removed !== true) {
-        await syncFolder(folder).catch(ignore('ENOENT'));
-        return;
-      }
+      if (removed === true) continue;
+      await syncFolder(folder).catch(ignore('ENOENT'));
+      return;
     }
   }
 

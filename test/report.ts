@@ -10,7 +10,7 @@ const LEFT_OUT = 'test name does not match pattern';
 /** Counts the results of test files and prints them as they come: a line for each file, each failure with its file and cause. */
 export class Report {
   passed = 0;
-  failed = 0;
+  readonly failures: { readonly what: string; readonly why: string }[] = [];
   /** Printed after the names of files: how they run, when not as usual. */
   suffix = '';
   readonly #folder: string;
@@ -30,8 +30,14 @@ export class Report {
   }
 
   fail(what: string, why: string): void {
-    this.failed += 1;
+    this.failures.push({ what, why });
     console.log(`\nFAILED  ${what}\n${why.replace(/^/gm, '    ')}\n`);
+  }
+
+  /** The last lines of the run. The failures once more, of which a long run has put each far above its end. */
+  end(): void {
+    for (const { what, why } of this.failures) console.log(`FAILED  ${what}: ${why.split('\n', 1).join()}`);
+    console.log(`${this.passed} passed, ${this.failures.length} failed`);
   }
 
   #takeResult({ type, data }: Result): void {

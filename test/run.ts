@@ -54,7 +54,7 @@ try {
     await runFiles(again, names);
   }
   if (interrupt.signal.aborted) report.fail('the run', 'it was interrupted');
-  else if (report.passed + report.failed === 0) report.fail('the run', 'no test matches');
+  else if (report.passed + report.failures.length === 0) report.fail('the run', 'no test matches');
 } catch (error) {
   report.fail('the run', messageOf(error));
 } finally {
@@ -65,8 +65,8 @@ try {
 const leftovers = descendants.endLeftovers(mark);
 if (leftovers.length > 0)
   report.fail('the run', `processes were left behind, and are ended now: ${leftovers.join(', ')}`);
-console.log(`${report.passed} passed, ${report.failed} failed`);
-process.exitCode = report.failed === 0 ? 0 : 1;
+report.end();
+process.exitCode = report.failures.length === 0 ? 0 : 1;
 
 /** Paths are relative to this folder. */
 async function selectTests(args: readonly string[]): Promise<{ files: string[]; names: RegExp[] }> {

@@ -112,8 +112,7 @@ export class SftpDestination implements Destination {
     const { signal } = options;
     await this.#run(key, options, async (session) => {
       const folders = segments.slice(0, -1);
-      if (!(await this.#isFolder(session, folders, signal))) return;
-      const found = await session.look(path, signal);
+      const found = (await this.#isFolder(session, folders, signal)) ? await session.look(path, signal) : undefined;
       if (found !== undefined && !found.isDirectory()) {
         await unlink(session, path, signal);
         const leftovers = await leftoversIn(session, posix.dirname(path), signal);
@@ -128,8 +127,7 @@ export class SftpDestination implements Destination {
     const { signal } = options;
     if (segments.length === 0) throw new CofreError('invalid-key', 'refuses to discard the whole destination');
     await this.#run(prefix, options, async (session) => {
-      if (!(await this.#isFolder(session, segments, signal))) return;
-      await removeTree(session, this.#path(segments), signal);
+      if (await this.#isFolder(session, segments, signal)) await removeTree(session, this.#path(segments), signal);
       await this.#removeEmptyFolders(session, segments.slice(0, -1), signal);
     });
   }
@@ -265,6 +263,7 @@ export class SftpDestination implements Destination {
   }
 
   /** Removes the folders that a removal left empty. A put that loses its folder so tries again. */
+  /** Goes on above those that are gone: a removal that was killed here has left the others. */
   async #removeEmptyFolders(session: SftpSession, segments: readonly string[], signal?: AbortSignal): Promise<void> {
     for (let depth = segments.length; depth > 0; depth -= 1)
       if (!(await removeIfEmpty(session, this.#path(segments.slice(0, depth)), signal))) return;

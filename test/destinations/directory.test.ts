@@ -187,6 +187,14 @@ describe('a directory', () => {
     }
   });
 
+  test('a removal that was killed between two folders is ended by the next one', async () => {
+    for (const again of [() => volume.discard('acme/one/attempt/'), () => volume.remove('acme/one/attempt/data')]) {
+      await mkdir(join(root, 'acme', 'one'), { recursive: true });
+      await again();
+      assert.deepEqual(await readdir(root), ['cofre.json']);
+    }
+  });
+
   test('a put that was killed leaves nothing to see; the next one succeeds and cleans up after it', async () => {
     const bytes = randomBytes(4_000_000);
     const source = join(root, '.source');

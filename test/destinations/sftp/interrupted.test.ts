@@ -161,6 +161,17 @@ describe('an interrupted upload over SFTP', () => {
     await destination.close();
   });
 
+  test('a removal that was cut between two folders is ended by the next one', async () => {
+    const destination = offsite();
+    for (const again of [() => destination.discard('acme/one/a1/'), () => destination.remove('acme/one/a1/data')]) {
+      await destination.put('acme/one/a1/data', bytesBody(Buffer.from('x')));
+      await rm(join(root, 'acme/one/a1'), { recursive: true });
+      await again();
+      assert.deepEqual(await readdir(root), ['cofre.json']);
+    }
+    await destination.close();
+  });
+
   test('a connection that nobody answers any more is given up, and the next call makes another', async () => {
     const destination = offsite({ ...LIMITS, keepaliveMs: 700 });
     proxy.stallAfter(LARGE_BYTES / 2);
