@@ -1,6 +1,6 @@
 import type { DestinationConfig } from '../config/schema.ts';
-import { S3Bucket } from './s3-bucket.ts';
-import { endUpload, unfinishedUploads } from './s3-unfinished.ts';
+import { S3Bucket } from './s3/bucket.ts';
+import { endUpload, unfinishedUploads } from './s3/unfinished.ts';
 
 /** What a put has left in a place that shows it to nobody and may charge for it. */
 export interface Abandoned {

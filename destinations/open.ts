@@ -1,7 +1,7 @@
 import type { DestinationConfig } from '../config/schema.ts';
 import type { Destination } from './destination.ts';
-import { DirectoryDestination } from './directory.ts';
-import { S3Destination } from './s3.ts';
+import { DirectoryDestination } from './directory/directory.ts';
+import { S3Destination } from './s3/s3.ts';
 import { SftpDestination } from './sftp/sftp.ts';
 
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */

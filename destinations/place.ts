@@ -1,6 +1,6 @@
 import type { DestinationConfig } from '../config/schema.ts';
-import { directoryPlace } from './directory-place.ts';
-import { s3Place } from './s3-place.ts';
+import { directoryPlace } from './directory/place.ts';
+import { s3Place } from './s3/place.ts';
 import { sftpPlace } from './sftp/place.ts';
 
 /** What a place that is to keep copies looks like. */

@@ -7,6 +7,8 @@ import type { SftpConfig } from '../../config/schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import { partOf } from '../range.ts';
+import { refuseLink } from '../symbolic-link.ts';
 import { toSftpError } from './errors.ts';
 import { closeLater, entriesOf, makeFolder, openFile, removeIfEmpty, removeTree, unlink } from './files.ts';
 import { requireMarker, requireMarkerStands } from './marker.ts';
@@ -64,12 +66,9 @@ export class SftpDestination implements Destination {
     const { signal } = options;
     return await this.#run(key, options, async (session) => {
       const { size } = await this.#find(session, spot, signal);
-      const { start, length } = options.range ?? { start: 0, length: size };
-      if (options.range !== undefined && !isRange(start, length, size)) {
-        throw new CofreError('invalid-range', `${key} has ${size} bytes; none of them are ${length} from ${start} on`);
-      }
+      const { start, length } = partOf(key, size, options.range);
       const handle = await openFile(session, spot.path, 'r', signal);
-      const end = start + Math.min(length, size - start);
+      const end = start + length;
       const stream = Readable.from(this.#read(session, handle, key, start, end, signal), {
         objectMode: false,
         highWaterMark: BLOCK_BYTES,
@@ -195,7 +194,7 @@ export class SftpDestination implements Destination {
     const paths = segments.map((_, index) => this.#path(segments.slice(0, index + 1)));
     const found = await Promise.all(paths.map((path) => session.look(path, signal)));
     const link = found.findIndex((one) => one?.isSymbolicLink() === true);
-    if (link !== -1) throw this.#linkError(paths[link] ?? '');
+    if (link !== -1) throw refuseLink(paths[link] ?? '', this.#name);
     return found;
   }
 
@@ -208,7 +207,7 @@ export class SftpDestination implements Destination {
     for (const [index, one] of found.entries()) {
       const path = this.#path(segments.slice(0, index + 1));
       const stands = one ?? (await makeFolder(session, path, signal));
-      if (stands?.isSymbolicLink() === true) throw this.#linkError(path);
+      if (stands?.isSymbolicLink() === true) throw refuseLink(path, this.#name);
       if (stands !== undefined && !stands.isDirectory())
         throw new CofreError('invalid-key', `${path} is an object and cannot be a folder`);
     }
@@ -256,7 +255,7 @@ export class SftpDestination implements Destination {
       const path = posix.join(folder, filename);
       // Not every server tells in a listing what an entry is.
       const found = attrs.isFile() || attrs.isDirectory() ? attrs : await session.look(path, signal);
-      if (found?.isSymbolicLink() === true) throw this.#linkError(path);
+      if (found?.isSymbolicLink() === true) throw refuseLink(path, this.#name);
       if (found?.isDirectory() === true) yield* this.#walk(session, path, `${prefix}${filename}/`, signal);
       if (found?.isFile() === true) yield { key: prefix + filename, sizeBytes: found.size };
     }
@@ -272,14 +271,4 @@ export class SftpDestination implements Destination {
   #error(cause: unknown, key: string): unknown {
     return toSftpError(cause, `the destination ${this.#name} failed at ${key === '' ? this.url : key}`);
   }
-
-  #linkError(path: string): CofreError {
-    return new CofreError('access-denied', `${path} is a symbolic link, and ${this.#name} does not follow any`, {
-      hint: 'put the folder itself there, or mount its volume at this place',
-    });
-  }
-}
-
-function isRange(start: number, length: number, size: number): boolean {
-  return Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length > 0 && start < size;
 }

@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { fetchObject } from '../../activities/fetch.ts';
 import type { NamedDestination, RestoreSource } from '../../activities/plans.ts';
 import { Random } from '../../bench/random.ts';
-import { prepareDirectory } from '../../destinations/directory-marker.ts';
+import { prepareDirectory } from '../../destinations/directory/marker.ts';
 import { bytesBody } from '../../destinations/local-file.ts';
 import { withDestination } from '../../destinations/open.ts';
 import { sampleManifest } from '../catalog/sample-manifest.ts';

@@ -12,15 +12,15 @@ import { pipeline } from 'node:stream/promises';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import type { S3Config } from '../../config/schema.ts';
-import { bytesBody, hashFile, localFileBody } from '../../destinations/local-file.ts';
-import { S3Bucket } from '../../destinations/s3-bucket.ts';
-import { s3Place } from '../../destinations/s3-place.ts';
-import { S3Destination } from '../../destinations/s3.ts';
-import { FaultProxy } from '../fault-proxy.ts';
-import { isLong } from '../long.ts';
-import { S3Server } from '../s3-server.ts';
-import { until } from '../until.ts';
+import type { S3Config } from '../../../config/schema.ts';
+import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
+import { S3Bucket } from '../../../destinations/s3/bucket.ts';
+import { s3Place } from '../../../destinations/s3/place.ts';
+import { S3Destination } from '../../../destinations/s3/s3.ts';
+import { FaultProxy } from '../../fault-proxy.ts';
+import { isLong } from '../../long.ts';
+import { S3Server } from '../../s3-server.ts';
+import { until } from '../../until.ts';
 
 const server = await S3Server.start();
 const proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port });
@@ -31,7 +31,7 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-const program = fileURLToPath(new URL('s3-put.js', import.meta.url));
+const program = fileURLToPath(new URL('./put-file.js', import.meta.url));
 const MB = 1_000_000;
 const SIZE = isLong ? 1000 * MB + 1 : 36 * MB + 1;
 const PART = 6 * MB;

@@ -1,8 +1,8 @@
 import { S3Client, type ServerSideEncryption } from '@aws-sdk/client-s3';
 
-import { resolveSecret } from '../config/secret.ts';
-import type { S3Config } from '../config/schema.ts';
-import { toS3Error } from './s3-errors.ts';
+import { resolveSecret } from '../../config/secret.ts';
+import type { S3Config } from '../../config/schema.ts';
+import { toS3Error } from './errors.ts';
 
 // Which Node is needed is Cofre's to say; the SDK's own warning would stand in every command's output.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';

@@ -10,18 +10,18 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 
-import type { S3Config } from '../config/schema.ts';
-import { CofreError } from '../errors/error.ts';
-import { BodyReader } from './body-reader.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from './destination.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from './key.ts';
-import { S3Bucket, type BucketOptions } from './s3-bucket.ts';
-import { checksumOf, crc32InBase64 } from './s3-checksum.ts';
-import { toS3Error } from './s3-errors.ts';
-import { requireS3Marker } from './s3-place.ts';
-import { endUploads } from './s3-unfinished.ts';
-import { partBytesFor, uploadInParts } from './s3-upload.ts';
-import { passOn } from './pass-on.ts';
+import type { S3Config } from '../../config/schema.ts';
+import { CofreError } from '../../errors/error.ts';
+import { BodyReader } from '../body-reader.ts';
+import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
+import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import { passOn } from '../pass-on.ts';
+import { S3Bucket, type BucketOptions } from './bucket.ts';
+import { checksumOf, crc32InBase64 } from './checksum.ts';
+import { toS3Error } from './errors.ts';
+import { requireS3Marker } from './place.ts';
+import { endUploads } from './unfinished.ts';
+import { partBytesFor, uploadInParts } from './upload.ts';
 
 /** A service may show a new object a little late; afterwards it is taken as lost. */
 const SHOWN_WITHIN_MS = 10_000;

@@ -8,13 +8,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { prepareDirectory } from '../../destinations/directory-marker.ts';
-import { temporaryName } from '../../destinations/temporary-file.ts';
-import { DirectoryDestination } from '../../destinations/directory.ts';
-import { bytesBody, hashFile, localFileBody } from '../../destinations/local-file.ts';
-import { openDestination, withDestination } from '../../destinations/open.ts';
-import { SmallDisk } from '../small-disk.ts';
-import { describeDestination, keys, read } from './contract.ts';
+import { prepareDirectory } from '../../../destinations/directory/marker.ts';
+import { temporaryName } from '../../../destinations/temporary-file.ts';
+import { DirectoryDestination } from '../../../destinations/directory/directory.ts';
+import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
+import { openDestination, withDestination } from '../../../destinations/open.ts';
+import { SmallDisk } from '../../small-disk.ts';
+import { describeDestination, keys, read } from '../contract.ts';
 
 describeDestination('a directory', async () => {
   const root = await mkdtemp(join(tmpdir(), 'cofre-directory-'));

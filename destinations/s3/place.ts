@@ -1,12 +1,12 @@
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { randomUUID } from 'node:crypto';
 
-import type { S3Config } from '../config/schema.ts';
-import { CofreError } from '../errors/error.ts';
-import { MARKER, markerId, newMarker } from './marker.ts';
-import type { Place, PlaceState } from './place.ts';
-import { S3Bucket } from './s3-bucket.ts';
-import { checksumOf } from './s3-checksum.ts';
+import type { S3Config } from '../../config/schema.ts';
+import { CofreError } from '../../errors/error.ts';
+import { MARKER, markerId, newMarker } from '../marker.ts';
+import type { Place, PlaceState } from '../place.ts';
+import { S3Bucket } from './bucket.ts';
+import { checksumOf } from './checksum.ts';
 
 /** What a service is tried out with. No key begins with a dot. */
 const PROBE = '.cofre-probe-';

@@ -1,6 +1,6 @@
-import { S3Destination } from '../../destinations/s3.ts';
-import type { S3Config } from '../../config/schema.ts';
-import { localFileBody } from '../../destinations/local-file.ts';
+import { S3Destination } from '../../../destinations/s3/s3.ts';
+import type { S3Config } from '../../../config/schema.ts';
+import { localFileBody } from '../../../destinations/local-file.ts';
 
 /** A process that puts a file, tells of each part that is stored, and at the end of the memory that it took: to be killed in between. */
 const [config = '', path = '', sizeBytes = '', sha256 = ''] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-import { startTool } from '../processes/tool.ts';
+import { startTool } from '../../processes/tool.ts';
 
 /**
  * Asks the kernel to forget a file's pages, which must be written already (fsync), so that the next reader, the

@@ -2,11 +2,11 @@ import { constants } from 'node:fs';
 import { link, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { CofreError, nativeCode } from '../errors/error.ts';
-import { toDirectoryError } from './directory-errors.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker } from './marker.ts';
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker } from '../marker.ts';
+import { isTemporary, removeAbandoned, temporaryName } from '../temporary-file.ts';
+import { toDirectoryError } from './errors.ts';
 import { syncFolder } from './sync-folder.ts';
-import { isTemporary, removeAbandoned, temporaryName } from './temporary-file.ts';
 
 /**
  * Gives the id in the folder's marker, which shows that the right volume is mounted. Without it an empty mount point would

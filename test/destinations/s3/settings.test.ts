@@ -12,15 +12,15 @@ import { writeFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 
-import type { S3Config } from '../../config/schema.ts';
-import { bytesBody } from '../../destinations/local-file.ts';
-import { S3Bucket } from '../../destinations/s3-bucket.ts';
-import { s3Place } from '../../destinations/s3-place.ts';
-import { partBytesFor } from '../../destinations/s3-upload.ts';
-import { S3Destination } from '../../destinations/s3.ts';
-import { S3Double } from '../s3-double.ts';
-import { S3Server } from '../s3-server.ts';
-import { keys, read } from './contract.ts';
+import type { S3Config } from '../../../config/schema.ts';
+import { bytesBody } from '../../../destinations/local-file.ts';
+import { S3Bucket } from '../../../destinations/s3/bucket.ts';
+import { s3Place } from '../../../destinations/s3/place.ts';
+import { partBytesFor } from '../../../destinations/s3/upload.ts';
+import { S3Destination } from '../../../destinations/s3/s3.ts';
+import { S3Double } from '../../s3-double.ts';
+import { S3Server } from '../../s3-server.ts';
+import { keys, read } from '../contract.ts';
 
 const server = await S3Server.start();
 after(() => server.stop());

@@ -1,9 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 
-import { CofreError, nativeCode } from '../errors/error.ts';
-import { prepareDirectory, requireMarker } from './directory-marker.ts';
-import { MARKER } from './marker.ts';
-import type { Place, PlaceState } from './place.ts';
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import { MARKER } from '../marker.ts';
+import type { Place, PlaceState } from '../place.ts';
+import { prepareDirectory, requireMarker } from './marker.ts';
 
 /** A folder that is, or is to be, a destination. */
 export function directoryPlace(path: string): Place {

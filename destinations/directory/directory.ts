@@ -4,15 +4,17 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 
-import { CofreError, nativeCode } from '../errors/error.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from './destination.ts';
-import { toDirectoryError } from './directory-errors.ts';
-import { requireMarker } from './directory-marker.ts';
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
+import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import { partOf } from '../range.ts';
+import { refuseLink } from '../symbolic-link.ts';
+import { removeAbandoned } from '../temporary-file.ts';
+import { toDirectoryError } from './errors.ts';
+import { requireMarker } from './marker.ts';
 import { readOpenFile } from './file-reader.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from './key.ts';
 import { isStored, storeFile } from './store-file.ts';
 import { syncFolder } from './sync-folder.ts';
-import { removeAbandoned } from './temporary-file.ts';
 
 /** As for the files: the group may look, others may not. */
 const FOLDER_MODE = 0o750;
@@ -55,11 +57,7 @@ export class DirectoryDestination implements Destination {
     const file = await this.#openObject(key, segments);
     try {
       const { size } = await file.stat();
-      const { start, length } = options.range ?? { start: 0, length: size };
-      if (options.range !== undefined && !isRange(start, length, size)) {
-        throw new CofreError('invalid-range', `${key} has ${size} bytes; none of them are ${length} from ${start} on`);
-      }
-      const part = { start, length: Math.min(length, size - start) };
+      const part = partOf(key, size, options.range);
       options.signal?.throwIfAborted();
       return readOpenFile(file, part, (cause) => this.#error(cause, key), options.signal);
     } catch (error) {
@@ -134,7 +132,7 @@ export class DirectoryDestination implements Destination {
       path = join(path, segment);
       try {
         const found = await lstat(path);
-        if (found.isSymbolicLink()) throw this.#linkError(path);
+        if (found.isSymbolicLink()) throw refuseLink(path, this.#name);
         if (!found.isDirectory()) return undefined;
       } catch (cause) {
         if (nativeCode(cause) === 'ENOENT') return undefined;
@@ -153,7 +151,7 @@ export class DirectoryDestination implements Destination {
         // Without `recursive`, which would follow a link on its way.
         await mkdir(path, { mode: FOLDER_MODE }).catch(ignore('EEXIST'));
         const found = await lstat(path);
-        if (found.isSymbolicLink()) throw this.#linkError(path);
+        if (found.isSymbolicLink()) throw refuseLink(path, this.#name);
         if (!found.isDirectory()) throw new CofreError('invalid-key', `${path} is an object and cannot be a folder`);
       } catch (cause) {
         throw this.#error(cause, segments.join('/'));
@@ -209,7 +207,7 @@ export class DirectoryDestination implements Destination {
         // What no key can name (the marker, temporaries, lost+found) is not an object.
         if (!isKeySegment(entry.name) || prefix + entry.name === RESERVED_KEY) continue;
         const path = join(folder, entry.name);
-        if (entry.isSymbolicLink()) throw this.#linkError(path);
+        if (entry.isSymbolicLink()) throw refuseLink(path, this.#name);
         if (entry.isDirectory()) yield* this.#walk(path, `${prefix}${entry.name}/`, signal);
         if (!entry.isFile()) continue;
         const found = await lstat(path).catch(ignore('ENOENT'));
@@ -225,16 +223,6 @@ export class DirectoryDestination implements Destination {
   #error(cause: unknown, key: string): CofreError {
     return toDirectoryError(cause, `the destination ${this.#name} failed at ${key === '' ? this.url : key}`);
   }
-
-  #linkError(path: string): CofreError {
-    return new CofreError('access-denied', `${path} is a symbolic link, and ${this.#name} does not follow any`, {
-      hint: 'put the folder itself there, or mount its volume at this place',
-    });
-  }
-}
-
-function isRange(start: number, length: number, size: number): boolean {
-  return Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length > 0 && start < size;
 }
 
 function ignore(...codes: readonly string[]): (error: unknown) => undefined {

@@ -3,13 +3,13 @@ import { constants } from 'node:fs';
 import { link, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { CofreError, nativeCode } from '../errors/error.ts';
-import { badContent } from './body-reader.ts';
-import type { Body, PutOptions } from './destination.ts';
-import { toDirectoryError } from './directory-errors.ts';
+import { CofreError, nativeCode } from '../../errors/error.ts';
+import { badContent } from '../body-reader.ts';
+import type { Body, PutOptions } from '../destination.ts';
+import { hashOpenFile } from '../local-file.ts';
+import { removeAbandoned, temporaryName } from '../temporary-file.ts';
+import { toDirectoryError } from './errors.ts';
 import { dropFromMemory } from './drop-cache.ts';
-import { hashOpenFile } from './local-file.ts';
-import { removeAbandoned, temporaryName } from './temporary-file.ts';
 
 /**
  * The group may read: operators restore with stock tools, and a second system copies the folder, under accounts of their

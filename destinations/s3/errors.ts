@@ -1,4 +1,4 @@
-import { CofreError, nativeCode, type ErrorCode } from '../errors/error.ts';
+import { CofreError, nativeCode, type ErrorCode } from '../../errors/error.ts';
 
 /** What the names of S3's errors, and those of services like it, mean; of any other the status decides. */
 const CODES: Readonly<Record<string, ErrorCode>> = {

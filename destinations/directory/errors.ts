@@ -1,4 +1,4 @@
-import { CofreError, messageOf, nativeCode, type ErrorCode } from '../errors/error.ts';
+import { CofreError, messageOf, nativeCode, type ErrorCode } from '../../errors/error.ts';
 
 /** What the kernel's errors mean for a destination; any other may pass by itself (a network file system, a loose disk). */
 const CODES: Readonly<Record<string, ErrorCode>> = {

@@ -2,9 +2,9 @@ import { AbortMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-s
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { CofreError } from '../errors/error.ts';
-import type { S3Bucket } from './s3-bucket.ts';
-import { nameOf } from './s3-errors.ts';
+import { CofreError } from '../../errors/error.ts';
+import type { S3Bucket } from './bucket.ts';
+import { nameOf } from './errors.ts';
 
 const MOST_TRIES = 8;
 const LOOK_AGAIN_MS = 100;

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { readFile } from 'node:fs/promises';
 
-import { DirectoryDestination } from '../../destinations/directory.ts';
-import { bytesBody } from '../../destinations/local-file.ts';
+import { DirectoryDestination } from '../../../destinations/directory/directory.ts';
+import { bytesBody } from '../../../destinations/local-file.ts';
 
 /** A process that puts a file, says when it is half way, and goes on with a line on stdin: to be killed in between. */
 const [root = '', source = '', key = ''] = process.argv.slice(2);

@@ -9,12 +9,12 @@ import {
 } from '@aws-sdk/client-s3';
 import { crc32 } from 'node:zlib';
 
-import { CofreError } from '../errors/error.ts';
-import { BodyReader } from './body-reader.ts';
-import type { Body, PutOptions } from './destination.ts';
-import type { S3Bucket } from './s3-bucket.ts';
-import { checksumOf, crc32InBase64, isSame } from './s3-checksum.ts';
-import { endUploads, unfinishedUploads } from './s3-unfinished.ts';
+import { CofreError } from '../../errors/error.ts';
+import { BodyReader } from '../body-reader.ts';
+import type { Body, PutOptions } from '../destination.ts';
+import type { S3Bucket } from './bucket.ts';
+import { checksumOf, crc32InBase64, isSame } from './checksum.ts';
+import { endUploads, unfinishedUploads } from './unfinished.ts';
 
 /** S3's own limit for one object. */
 const MOST_PARTS = 10_000;

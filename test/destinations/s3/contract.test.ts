@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { after } from 'node:test';
 
-import { s3Place } from '../../destinations/s3-place.ts';
-import { S3Destination } from '../../destinations/s3.ts';
-import { S3Server } from '../s3-server.ts';
-import { FaultProxy } from '../fault-proxy.ts';
-import { SmallDisk } from '../small-disk.ts';
-import { describeDestination } from './contract.ts';
+import { s3Place } from '../../../destinations/s3/place.ts';
+import { S3Destination } from '../../../destinations/s3/s3.ts';
+import { S3Server } from '../../s3-server.ts';
+import { FaultProxy } from '../../fault-proxy.ts';
+import { SmallDisk } from '../../small-disk.ts';
+import { describeDestination } from '../contract.ts';
 
 const server = await S3Server.start();
 const proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port });
