@@ -1,5 +1,6 @@
 import type { Pipeline } from '../catalog/manifest.ts';
-import type { DestinationConfig, ServerConfig } from '../config/schema.ts';
+import type { DestinationConfig } from '../config/destination-schema.ts';
+import type { ServerConfig } from '../config/schema.ts';
 
 /**
  * What one run needs, resolved once from the configuration that is current when it starts, so that its steps and hosts

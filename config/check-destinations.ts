@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 
 import type { Checkable } from './check.ts';
 import type { Finding, Path } from './problem.ts';
-import type { DestinationConfig, DirectoryConfig } from './schema.ts';
+import type { DestinationConfig, DirectoryConfig } from './destination-schema.ts';
 
 /** Folders that would get into each other's way, and policies that cannot be kept. */
 export function checkDestinations(config: Checkable): Finding[] {

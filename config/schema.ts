@@ -1,45 +1,24 @@
 import { z } from 'zod';
 
+import { destination } from './destination-schema.ts';
+import {
+  name,
+  secretReference,
+  port,
+  text,
+  address,
+  absolutePath,
+  timeOfDay,
+  duration,
+  tls,
+  timezone,
+  identifier,
+} from './fields.ts';
+
 /**
  * The shape of `cofre.yaml`: the one schema for the file, the stored configuration and the editors' JSON schema.
  * Secrets are only ever references; what a reference points at is read on the host that needs it (`secret.ts`).
  */
-
-/** Names become file names, key prefixes, task queues and workflow ids, so they are kept easy. */
-const name = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name of 1 to 63 characters: a-z, 0-9, and - inside');
-
-const SECRET_RULE = 'must be a reference to the secret, env:NAME or file:/absolute/path, never the secret itself';
-
-export const secretReference = z
-  .string({ error: ({ input }) => (input === undefined ? undefined : SECRET_RULE) })
-  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:\/.+)$/, SECRET_RULE)
-  .describe('a reference to a secret: env:NAME or file:/absolute/path');
-
-const port = z.int().min(1).max(65535);
-const text = z.string().min(1).max(255);
-/** Also keeps out connection strings, which would carry a password past the rule for secrets. */
-const address = text.regex(
-  /^(\/.+|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/,
-  'must be a host name or an address alone, without scheme, user or port',
-);
-const absolutePath = z
-  .string()
-  .max(1024)
-  .regex(/^(?!.*\/\.\.(\/|$))\/.*[^/.]/, 'must be an absolute path without .., and not the root folder');
-const timeOfDay = z.string().regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as "21:00"');
-const duration = z.string().regex(/^[1-9][0-9]{0,4}(m|h|d)$/, 'must be a number and m, h or d, such as 26h');
-const tls = z.enum(['off', 'require', 'verify']).describe('verify needs a certificate that this machine trusts');
-const timezone = z.string().refine(isTimezone, 'must be a time zone name, written exactly, such as America/Sao_Paulo');
-/** PostgreSQL cuts longer names off without an error, so two of them could be one. It counts bytes: accents are two. */
-const identifier = z
-  .string()
-  .min(1)
-  .max(63)
-  .refine((value) => new TextEncoder().encode(value).length <= 63, 'must have at most 63 bytes (an accent is two)')
-  // A name may hold anything, and is printed; what stands here by mistake has a password in it.
-  .refine((value) => !/:\/\/|password *=/i.test(value), 'must be a name alone, not a connection string');
 
 const login = z.strictObject({ user: identifier, password: secretReference });
 
@@ -83,107 +62,6 @@ const server = z.strictObject({
   maintenanceDatabase: identifier.default('postgres').describe('where Cofre logs in to create and rename databases'),
   atOnce: z.int().min(1).max(64).default(2).describe('how many environments of this server a routine works on at once'),
 });
-
-const seenBy = z.array(name).min(1).optional();
-/** Part of every object's name there, so it obeys the rule of keys (`destinations/key.ts`). */
-const prefix = z
-  .string()
-  .max(200)
-  .regex(/^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(\/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*$/, 'must be names with / between them')
-  .describe('the folder in it that is the destination; all of it unless told');
-const sizeInMb = z.string().regex(/^[1-9][0-9]{0,3}MB$/, 'must be a number and MB, such as 16MB');
-
-const directory = z
-  .strictObject({
-    type: z.literal('directory'),
-    path: absolutePath.describe('the folder that keeps the copies'),
-    hosts: seenBy.describe('the hosts that see this folder'),
-    shared: z.boolean().optional().describe('true: the same folder on every host'),
-  })
-  .refine(
-    (value) => (value.hosts === undefined) !== (value.shared !== true),
-    'needs either hosts: [...] or shared: true',
-  );
-
-const s3 = z.strictObject({
-  type: z.literal('s3'),
-  bucket: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be the name of a bucket: 3 to 63 of a-z, 0-9, - and .'),
-  prefix: prefix.optional(),
-  region: text.regex(/^[a-z0-9-]+$/, 'must be the name of a region, such as sa-east-1').default('us-east-1'),
-  endpoint: z
-    .string()
-    .regex(
-      /^https?:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?\/?$/,
-      'must be http(s)://host or http(s)://host:port',
-    )
-    .optional()
-    .describe('for a service that is not that of AWS'),
-  pathStyle: z
-    .boolean()
-    .optional()
-    .describe('the bucket stands in the path and not in the host name; so with an endpoint, unless told'),
-  credentials: z
-    .strictObject({
-      accessKeyId: secretReference,
-      secretAccessKey: secretReference,
-      sessionToken: secretReference.optional(),
-    })
-    .optional()
-    .describe('read again as they change; what the machine itself has (a role, its environment) unless told'),
-  checksum: z
-    .enum(['crc32', 'md5'])
-    .default('crc32')
-    .describe('crc32: of every part and of the whole object; md5: of parts alone, for a service that knows no other'),
-  partSize: sizeInMb
-    .refine((value) => Number.parseInt(value) >= 6 && Number.parseInt(value) <= 512, 'must be 6MB to 512MB')
-    .default('16MB')
-    .describe('of what is sent at once; more for objects that would have over 10,000 parts'),
-  connections: z.int().min(1).max(16).default(4).describe('how many parts of one object at once'),
-  encryption: z
-    .enum(['aes256', 'kms'])
-    .optional()
-    .describe('what the service encrypts with; as the bucket says unless told'),
-  kmsKey: text.optional().describe("with encryption: kms: the id of its key; the service's own unless told"),
-  objectLock: z
-    .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1).max(36_500) })
-    .optional()
-    .describe('nobody can delete an object for so long; the bucket must have object lock'),
-  hosts: seenBy.describe('the hosts that reach it; every one unless told'),
-});
-
-const hostKey = z
-  .string()
-  .regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'must be a fingerprint as ssh-keygen -lf prints it: SHA256: and 43 characters');
-
-const sftp = z
-  .strictObject({
-    type: z.literal('sftp'),
-    host: address,
-    port: port.default(22),
-    user: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}$/, 'must be the name of an account'),
-    path: absolutePath.describe('the folder on the server that keeps the copies'),
-    hostKey: z
-      .union([hostKey, z.array(hostKey).min(1).max(8)], {
-        error: ({ input }) => (input === undefined ? undefined : 'must be a fingerprint SHA256:…, or a list of them'),
-      })
-      .describe('the fingerprints that the server may show; two while its key is being changed'),
-    privateKey: secretReference.optional().describe('a private key of OpenSSH'),
-    passphrase: secretReference.optional().describe('of the private key'),
-    password: secretReference.optional().describe('instead of a private key'),
-    hosts: seenBy.describe('the hosts that reach it; every one unless told'),
-  })
-  .refine(
-    ({ privateKey, password }) => (privateKey === undefined) !== (password === undefined),
-    'needs either privateKey or password',
-  )
-  .refine(
-    ({ privateKey, passphrase }) => passphrase === undefined || privateKey !== undefined,
-    'passphrase is that of a privateKey',
-  );
-
-const destination = z.discriminatedUnion('type', [directory, s3, sftp]);
 
 const policy = z.strictObject({
   pipeline: z.enum(['staged', 'streamed']).default('staged'),
@@ -322,10 +200,6 @@ export type TemporalConfig = Config['temporal'];
 export type CatalogConfig = Config['catalog'];
 export type HostConfig = Config['hosts'][string];
 export type ServerConfig = Config['servers'][string];
-export type DestinationConfig = Config['destinations'][string];
-export type DirectoryConfig = Extract<DestinationConfig, { type: 'directory' }>;
-export type S3Config = Extract<DestinationConfig, { type: 's3' }>;
-export type SftpConfig = Extract<DestinationConfig, { type: 'sftp' }>;
 export type PolicyConfig = Config['policies'][string];
 export type EnvironmentConfig = Config['environments'][string];
 export type RoutineConfig = Config['routines'][string];
@@ -333,19 +207,3 @@ export type RoutineConfig = Config['routines'][string];
 /** What is stored in the catalog: everything but how to reach the catalog and Temporal, and which host this is. */
 export type AppliedConfig = z.output<typeof appliedSchema>;
 export type Section = keyof AppliedConfig;
-
-const KNOWN_TIMEZONES = new Set<string>();
-
-/** Temporal's server wants the exact letters, where `Intl` would take `america/sao_paulo` and offsets too. */
-function isTimezone(value: string): boolean {
-  if (KNOWN_TIMEZONES.has(value)) return true;
-  if (!/^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*)*$/.test(value)) return false;
-  try {
-    const { timeZone } = new Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions();
-    if (timeZone.toLowerCase() === value.toLowerCase() && timeZone !== value) return false;
-  } catch {
-    return false;
-  }
-  KNOWN_TIMEZONES.add(value);
-  return true;
-}

@@ -1,4 +1,4 @@
-import type { DestinationConfig } from '../config/schema.ts';
+import type { DestinationConfig } from '../config/destination-schema.ts';
 import { S3Bucket } from './s3/bucket.ts';
 import { endUpload, unfinishedUploads } from './s3/unfinished.ts';
 

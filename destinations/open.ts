@@ -1,4 +1,4 @@
-import type { DestinationConfig } from '../config/schema.ts';
+import type { DestinationConfig } from '../config/destination-schema.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory/directory.ts';
 import { S3Destination } from './s3/s3.ts';

@@ -1,4 +1,4 @@
-import type { DestinationConfig } from '../config/schema.ts';
+import type { DestinationConfig } from '../config/destination-schema.ts';
 import { directoryPlace } from './directory/place.ts';
 import { s3Place } from './s3/place.ts';
 import { sftpPlace } from './sftp/place.ts';

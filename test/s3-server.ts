@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { S3Config } from '../config/schema.ts';
+import type { S3Config } from '../config/destination-schema.ts';
 import { freePort } from '../tools/free-port.ts';
 import { projectFolder } from '../tools/project-folder.ts';
 import { startServer, type RunningServer } from '../tools/running-server.ts';

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
-import type { SftpConfig } from '../config/schema.ts';
+import type { SftpConfig } from '../config/destination-schema.ts';
 import { freeLowPort } from '../tools/free-port.ts';
 import { startServer, type RunningServer } from '../tools/running-server.ts';
 

@@ -1,4 +1,5 @@
-import type { Config, DestinationConfig } from '../../config/schema.ts';
+import type { DestinationConfig } from '../../config/destination-schema.ts';
+import type { Config } from '../../config/schema.ts';
 import { sees } from '../../activities/plans.ts';
 import { samePlace } from '../../activities/source.ts';
 import { addressOf, placeOf, type Place, type PlaceState } from '../../destinations/place.ts';

@@ -4,7 +4,8 @@ import { dirname } from 'node:path';
 
 import { samePlace } from '../../activities/source.ts';
 import { keepFreeBytes } from '../../config/keep-free.ts';
-import type { Config, DestinationConfig } from '../../config/schema.ts';
+import type { DestinationConfig } from '../../config/destination-schema.ts';
+import type { Config } from '../../config/schema.ts';
 import { placeOf } from '../../destinations/place.ts';
 import { toolVersion } from '../../sources/postgres/tool-version.ts';
 import { placeTrouble, samePlaces, seenFromHere } from '../apply/places.ts';

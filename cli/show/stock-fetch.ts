@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { DestinationConfig, S3Config, SftpConfig } from '../../config/schema.ts';
+import type { DestinationConfig, S3Config, SftpConfig } from '../../config/destination-schema.ts';
 
 /** How stock tools reach an object of a destination. */
 export interface StockFetch {

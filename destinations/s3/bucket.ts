@@ -1,7 +1,7 @@
 import { S3Client, type ServerSideEncryption } from '@aws-sdk/client-s3';
 
 import { resolveSecret } from '../../config/secret.ts';
-import type { S3Config } from '../../config/schema.ts';
+import type { S3Config } from '../../config/destination-schema.ts';
 import { toS3Error } from './errors.ts';
 
 // Which Node is needed is Cofre's to say; the SDK's own warning would stand in every command's output.

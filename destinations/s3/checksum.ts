@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-import type { S3Config } from '../../config/schema.ts';
+import type { S3Config } from '../../config/destination-schema.ts';
 
 /** What proves to the service that it got the bytes that were sent, and to us that it has them. */
 export type Checksum =

@@ -1,7 +1,7 @@
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { randomUUID } from 'node:crypto';
 
-import type { S3Config } from '../../config/schema.ts';
+import type { S3Config } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import { MARKER, markerId, newMarker } from '../marker.ts';
 import type { Place, PlaceState } from '../place.ts';

@@ -3,7 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 
 import { Client, type ConnectConfig } from 'ssh2';
 
-import type { SftpConfig } from '../../config/schema.ts';
+import type { SftpConfig } from '../../config/destination-schema.ts';
 import { resolvePrivateKey, resolveSecret } from '../../config/secret.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 

@@ -1,4 +1,4 @@
-import type { SftpConfig } from '../../config/schema.ts';
+import type { SftpConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { Place } from '../place.ts';
 import { folderState, prepareFolder, requireMarker } from './marker.ts';

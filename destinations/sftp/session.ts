@@ -2,7 +2,7 @@ import { once } from 'node:events';
 
 import type { SFTPWrapper, Stats } from 'ssh2';
 
-import type { SftpConfig } from '../../config/schema.ts';
+import type { SftpConfig } from '../../config/destination-schema.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import { connect, unavailable, type Connection } from './connect.ts';
 import { STATUS, SftpStatus, ignoreStatus } from './errors.ts';

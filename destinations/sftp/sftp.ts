@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 
 import type { Stats } from 'ssh2';
 
-import type { SftpConfig } from '../../config/schema.ts';
+import type { SftpConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';

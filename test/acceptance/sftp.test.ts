@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import type { BackupSummary } from '../../catalog/backup-list.ts';
-import type { SftpConfig } from '../../config/schema.ts';
+import type { SftpConfig } from '../../config/destination-schema.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { CONTROL_QUEUE } from '../../workflows/queues.ts';
 import { SshServer } from '../ssh-server.ts';

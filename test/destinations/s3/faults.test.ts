@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 
-import type { S3Config } from '../../../config/schema.ts';
+import type { S3Config } from '../../../config/destination-schema.ts';
 import { bytesBody } from '../../../destinations/local-file.ts';
 import { s3Place } from '../../../destinations/s3/place.ts';
 import { S3Destination } from '../../../destinations/s3/s3.ts';

@@ -12,7 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import type { S3Config } from '../../../config/schema.ts';
+import type { S3Config } from '../../../config/destination-schema.ts';
 import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
 import { S3Bucket } from '../../../destinations/s3/bucket.ts';
 import { s3Place } from '../../../destinations/s3/place.ts';

@@ -1,5 +1,5 @@
 import { S3Destination } from '../../../destinations/s3/s3.ts';
-import type { S3Config } from '../../../config/schema.ts';
+import type { S3Config } from '../../../config/destination-schema.ts';
 import { localFileBody } from '../../../destinations/local-file.ts';
 
 /** A process that puts a file, tells of each part that is stored, and at the end of the memory that it took: to be killed in between. */

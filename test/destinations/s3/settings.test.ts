@@ -12,7 +12,7 @@ import { writeFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 
-import type { S3Config } from '../../../config/schema.ts';
+import type { S3Config } from '../../../config/destination-schema.ts';
 import { bytesBody } from '../../../destinations/local-file.ts';
 import { S3Bucket } from '../../../destinations/s3/bucket.ts';
 import { s3Place } from '../../../destinations/s3/place.ts';

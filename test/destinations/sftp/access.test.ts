@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 
-import type { SftpConfig } from '../../../config/schema.ts';
+import type { SftpConfig } from '../../../config/destination-schema.ts';
 import { bytesBody } from '../../../destinations/local-file.ts';
 import { sftpPlace } from '../../../destinations/sftp/place.ts';
 import { SftpDestination } from '../../../destinations/sftp/sftp.ts';

@@ -1,6 +1,6 @@
 import { SftpDestination } from '../../../destinations/sftp/sftp.ts';
 import { hashFile, localFileBody } from '../../../destinations/local-file.ts';
-import type { SftpConfig } from '../../../config/schema.ts';
+import type { SftpConfig } from '../../../config/destination-schema.ts';
 
 /** A process that puts a file, to be killed on the way: the configuration as JSON, the file, the key. */
 const [config = '', path = '', key = ''] = process.argv.slice(2);
