@@ -20,7 +20,7 @@ export interface Fault {
     readonly message?: string;
     readonly more?: string;
   };
-  /** Done before the service is asked. */
+  /** Done before the service is asked, or the answer given. */
   readonly before?: () => Promise<void>;
   /** Done when the service has done what was asked, and before the answer passes. */
   readonly after?: () => Promise<void>;
@@ -66,6 +66,7 @@ export class S3Double {
     const asked = { method: request.method ?? '', name, query: searchParams, headers: request.headers };
     this.asked.push(asked);
     const { answer, before, after, loseReply } = this.fault(asked);
+    await before?.();
     if (answer !== undefined) {
       request.resume();
       await once(request, 'end');
@@ -74,7 +75,6 @@ export class S3Double {
       response.end(asked.method === 'HEAD' ? undefined : text);
       return;
     }
-    await before?.();
     // The very same request, its signature included.
     const options = {
       host: '127.0.0.1',
