@@ -80,14 +80,14 @@ class Step {
   #toldAt = 0;
 
   constructor(environment: string, activity: string, context: Context) {
-    const { activityId, attempt, workflowExecution } = context.info;
+    const { activityId, attempt, taskQueue, workflowExecution } = context.info;
     const id = `${workflowExecution?.runId} ${activityId}`;
     const calls = begun.get(environment) ?? [];
     if (!calls.some((call) => call.id === id)) calls.push({ activity, id });
     begun.set(environment, calls);
     const call = calls.filter((one) => one.activity === activity).findIndex((one) => one.id === id) + 1;
     this.environment = environment;
-    this.record = { activity, call, attempt, operations: [], tools: [] };
+    this.record = { activity, taskQueue, call, attempt, operations: [], tools: [] };
     report({ type: 'began', environment, call: { activity, id } });
     this.#context = context;
   }

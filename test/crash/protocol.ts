@@ -46,6 +46,7 @@ export type Report =
 /** What one step did, in order: its inputs and outputs, and how much each of its tools moved. */
 export interface StepRecord {
   readonly activity: string;
+  readonly taskQueue: string;
   readonly call: number;
   readonly attempt: number;
   readonly operations: readonly string[];
