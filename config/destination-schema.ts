@@ -2,6 +2,11 @@ import { z } from 'zod';
 
 import { name, secretReference, port, text, address, absolutePath } from './fields.ts';
 
+const bandwidth = z
+  .string()
+  .regex(/^[1-9][0-9]{0,4}(kB|MB)\/s$/, 'must be a number and kB/s or MB/s, such as 20MB/s')
+  .optional()
+  .describe('of what one host sends there and reads back; a restore takes all it gets');
 const seenBy = z.array(name).min(1).optional();
 /** Part of every object's name there, so it obeys the rule of keys (`destinations/key.ts`). */
 const prefix = z
@@ -15,6 +20,7 @@ const directory = z
   .strictObject({
     type: z.literal('directory'),
     path: absolutePath.describe('the folder that keeps the copies'),
+    bandwidth,
     hosts: seenBy.describe('the hosts that see this folder'),
     shared: z.boolean().optional().describe('true: the same folder on every host'),
   })
@@ -68,6 +74,7 @@ const s3 = z.strictObject({
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1).max(36_500) })
     .optional()
     .describe('nobody can delete an object for so long; the bucket must have object lock'),
+  bandwidth,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
 
@@ -90,6 +97,7 @@ const sftp = z
     privateKey: secretReference.optional().describe('a private key of OpenSSH'),
     passphrase: secretReference.optional().describe('of the private key'),
     password: secretReference.optional().describe('instead of a private key'),
+    bandwidth,
     hosts: seenBy.describe('the hosts that reach it; every one unless told'),
   })
   .refine(

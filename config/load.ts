@@ -17,6 +17,7 @@ import {
   entrySchemas,
   type AppliedConfig,
   type Config,
+  destinationsSchema,
   type ConnectionConfig,
   type EnsureConfig,
   type Section,
@@ -82,6 +83,17 @@ export async function loadConfig(path: string): Promise<LoadedConfig> {
 export async function loadConnection(path: string): Promise<ConnectionConfig> {
   const reading = await readConfiguration(path, false);
   return parseNeeded(reading, connectionSchema, ['temporal', 'catalog', 'host']);
+}
+
+/**
+ * Reads the destinations; nothing else in the files matters. Gives undefined where there are none: a worker's own file says
+ * only how to reach the rest.
+ * @throws ConfigError
+ */
+export async function loadDestinations(path: string): Promise<Config['destinations'] | undefined> {
+  const reading = await readConfiguration(path, true);
+  if (!Object.hasOwn(reading.raw, 'destinations') && reading.complete) return undefined;
+  return parseNeeded(reading, destinationsSchema, ['destinations']).destinations;
 }
 
 /**

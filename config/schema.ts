@@ -121,9 +121,12 @@ const routine = z.strictObject({
     })
     .default('daily'),
   timezone: timezone.default('America/Sao_Paulo'),
-  run: z.enum(['backupDatabase', 'copyBackups']),
+  run: z.enum(['backupDatabase', 'copyBackups', 'verifyCopies']),
   from: name.optional().describe('for copyBackups: the destination to read from first'),
   to: z.array(name).min(1).optional().describe('for copyBackups: the destinations that get what they lack'),
+  within: duration
+    .optional()
+    .describe('for verifyCopies: how long it may take until every copy was read again; 30d unless told'),
   environments: z
     .strictObject({
       stage: z.enum(['production', 'homologation', 'development']).optional(),
@@ -175,6 +178,9 @@ export const appliedSchema = z.strictObject(sections);
 
 /** What a worker's or an operator's machine needs: the rest is taken from the version last applied. */
 export const connectionSchema = z.looseObject({ temporal: temporal.prefault({}), catalog, host: thisHost });
+
+/** What the commands on single destinations need. */
+export const destinationsSchema = z.looseObject({ destinations: sections.destinations });
 
 /** What `cofre ensure` needs on an environment's own machine: where its database is, and its own credential. */
 export const ensureSchema = z.looseObject({

@@ -65,6 +65,8 @@ export interface CallOptions {
 export interface PutOptions extends CallOptions {
   /** Called with the number of bytes stored so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Awaited before so many bytes are sent: it says when they may be. What is there already asks nobody. */
+  readonly pace?: ((bytes: number) => Promise<void>) | undefined;
 }
 
 export interface GetOptions extends CallOptions {

@@ -1,4 +1,6 @@
+import { bytesPerSecond } from '../config/bandwidth.ts';
 import type { DestinationConfig } from '../config/destination-schema.ts';
+import { LimitedDestination } from './bandwidth.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory/directory.ts';
 import { S3Destination } from './s3/s3.ts';
@@ -6,6 +8,12 @@ import { SftpDestination } from './sftp/sftp.ts';
 
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
 export function openDestination(name: string, config: DestinationConfig): Destination {
+  const place = openPlace(name, config);
+  if (config.bandwidth === undefined) return place;
+  return new LimitedDestination(name, place, bytesPerSecond(config.bandwidth));
+}
+
+function openPlace(name: string, config: DestinationConfig): Destination {
   switch (config.type) {
     case 'directory':
       return new DirectoryDestination(name, config.path);

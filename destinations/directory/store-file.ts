@@ -102,7 +102,8 @@ async function writeTemporary(path: string, body: Body, options: PutOptions): Pr
 }
 
 /** Failures of the body and of the signal pass through as they are; only those of the file become the driver's. */
-async function copyBody(file: FileHandle, path: string, body: Body, { signal, onProgress }: PutOptions): Promise<void> {
+async function copyBody(file: FileHandle, path: string, body: Body, options: PutOptions): Promise<void> {
+  const { signal, onProgress, pace } = options;
   const hash = createHash('sha256');
   let sizeBytes = 0;
   let unsyncedBytes = 0;
@@ -116,6 +117,7 @@ async function copyBody(file: FileHandle, path: string, body: Body, { signal, on
       sizeBytes += chunk.length;
       if (sizeBytes > body.sizeBytes) break;
       hash.update(chunk);
+      await pace?.(chunk.length);
       await inFileSystem(`cannot write ${path}`, () => writeWhole(file, chunk));
       unsyncedBytes += chunk.length;
       if (unsyncedBytes >= SYNC_EVERY_BYTES) {

@@ -173,7 +173,7 @@ export class S3Destination implements Destination {
     });
   }
 
-  async #putAtOnce(object: string, body: Body, { signal, onProgress }: PutOptions): Promise<number> {
+  async #putAtOnce(object: string, body: Body, { signal, onProgress, pace }: PutOptions): Promise<number> {
     const reader = new BodyReader(body, signal);
     let bytes: Buffer;
     try {
@@ -183,6 +183,7 @@ export class S3Destination implements Destination {
     } finally {
       reader.close();
     }
+    await pace?.(bytes.length);
     await this.#bucket.ask(`to store ${object}`, signal, (client, call) =>
       client.send(
         new PutObjectCommand({

@@ -125,7 +125,7 @@ async function sendParts(
   bucket: S3Bucket,
   upload: Upload,
   body: Body,
-  { signal, onProgress }: PutOptions,
+  { signal, onProgress, pace }: PutOptions,
 ): Promise<{ parts: CompletedPart[]; wholeCrc: number }> {
   const partBytes = partBytesFor(body.sizeBytes, bucket.config.partSize);
   const count = Math.ceil(body.sizeBytes / partBytes);
@@ -163,6 +163,7 @@ async function sendParts(
         stored(bytes.length);
         continue;
       }
+      await pace?.(bytes.length);
       const sending = sendPart(bucket, upload, number, bytes, checksum, either).then(
         (etag) => {
           parts[number - 1] = completed(number, etag, checksum);

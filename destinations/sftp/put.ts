@@ -91,7 +91,7 @@ async function sendBody(
   handle: Buffer,
   storedBytes: number,
   body: Body,
-  { signal, onProgress }: PutOptions,
+  { signal, onProgress, pace }: PutOptions,
 ): Promise<void> {
   const hash = createHash('sha256');
   const writer = new BlockWriter(session, handle, signal);
@@ -110,6 +110,7 @@ async function sendBody(
       hash.update(chunk);
       const same = await stored.leadingBytesOf(chunk);
       provenBytes += same;
+      if (same < chunk.length) await pace?.(chunk.length - same);
       await writer.write(chunk.subarray(same), position + same);
       position += chunk.length;
       onProgress?.(provenBytes + writer.confirmedBytes);

@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+
+import type { DestinationConfig } from '../../config/destination-schema.ts';
+import { messageOf } from '../../errors/error.ts';
+import { openDestination } from '../open.ts';
+import { PROMISES, type CheckedPlace } from './promises.ts';
+import { measureSpeed, type Speed } from './speed.ts';
+
+/** What became of one promise of the contract in a place. */
+export interface Finding {
+  /** Short and stable, for scripts. */
+  readonly promise: string;
+  readonly what: string;
+  readonly kept: boolean;
+  /** What was seen instead, and what follows from it. */
+  readonly seen?: string;
+  readonly consequence?: string;
+}
+
+export interface DestinationReport {
+  readonly findings: readonly Finding[];
+  /** Not known where it does not even give back what it was given. */
+  readonly speed?: Speed;
+  /** What of the check could not be removed again, and why. */
+  readonly left?: string;
+}
+
+/**
+ * Runs what the contract promises against a real place, in a folder of its own that no environment can have, and removes
+ * that again. `onFinding` hears of each promise as it is known.
+ * @throws CofreError where the place is no destination, or cannot be reached at all.
+ */
+export async function checkDestination(
+  name: string,
+  config: DestinationConfig,
+  { signal, onFinding }: { signal: AbortSignal; onFinding: (finding: Finding) => void },
+): Promise<DestinationReport> {
+  const prefix = `_check-${randomBytes(6).toString('hex')}/`;
+  const one = openDestination(name, config);
+  const two = openDestination(name, config);
+  const place: CheckedPlace = { one, two, prefix, signal };
+  // Some promises are about many calls at once, and each of them listens.
+  setMaxListeners(0, signal);
+  try {
+    await one.identity();
+    let found: { findings: Finding[]; speed?: Speed };
+    try {
+      found = await lookAt(place, onFinding);
+    } catch (error) {
+      await clear(place);
+      throw error;
+    }
+    const left = await clear(place);
+    return { ...found, ...(left === undefined ? {} : { left: `${prefix} is still there: ${left}` }) };
+  } finally {
+    await one.close();
+    await two.close();
+  }
+}
+
+async function lookAt(
+  place: CheckedPlace,
+  onFinding: (finding: Finding) => void,
+): Promise<{ findings: Finding[]; speed?: Speed }> {
+  const findings: Finding[] = [];
+  for (const { name, what, consequence, prove } of PROMISES) {
+    let finding: Finding = { promise: name, what, kept: true };
+    try {
+      await prove(place);
+    } catch (error) {
+      place.signal.throwIfAborted();
+      finding = { promise: name, what, kept: false, seen: messageOf(error), consequence };
+    }
+    findings.push(finding);
+    onFinding(finding);
+    // Whoever cannot even do the first of them can do none.
+    if (findings.length === 1 && !finding.kept) return { findings };
+  }
+  return { findings, speed: await measureSpeed(place) };
+}
+
+/** Also when the check was interrupted. Gives why something is left. */
+async function clear({ one, prefix }: CheckedPlace): Promise<string | undefined> {
+  try {
+    await one.discard(prefix);
+    for await (const { key } of one.list(prefix)) return `it still lists ${key}`;
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

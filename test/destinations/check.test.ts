@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { checkDestination } from '../../destinations/check/check.ts';
+import { PROMISES } from '../../destinations/check/promises.ts';
+import { prepareDirectory } from '../../destinations/directory/marker.ts';
+
+test('a directory keeps every promise, and nothing of the check is left', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'cofre-check-'));
+  try {
+    await prepareDirectory(path);
+    const heard: string[] = [];
+    const report = await checkDestination(
+      'volume',
+      { type: 'directory', path, shared: true },
+      { signal: new AbortController().signal, onFinding: ({ promise }) => void heard.push(promise) },
+    );
+    assert.deepEqual(
+      report.findings.filter(({ kept }) => !kept),
+      [],
+    );
+    assert.deepEqual(
+      heard,
+      PROMISES.map(({ name }) => name),
+    );
+    assert.equal(report.left, undefined);
+    assert.ok((report.speed?.readsBytesPerSecond ?? 0) > 0);
+    assert.deepEqual(await readdir(path), ['cofre.json']);
+  } finally {
+    await rm(path, { recursive: true });
+  }
+});

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+
+import type { S3Config } from '../../../config/destination-schema.ts';
+import { checkDestination, type DestinationReport } from '../../../destinations/check/check.ts';
+import { s3Place } from '../../../destinations/s3/place.ts';
+import { S3Double } from '../../s3-double.ts';
+import { S3Server } from '../../s3-server.ts';
+import { until } from '../../until.ts';
+
+const server = await S3Server.start();
+after(() => server.stop());
+
+describe('the check of a bucket', () => {
+  let double: S3Double;
+  let config: S3Config;
+  beforeEach(async () => {
+    double = await S3Double.start(server.port);
+    config = await server.bucket({}, double.port);
+    await s3Place(config).prepare();
+  });
+  afterEach(() => double.stop());
+
+  const pathOf = (name: string): string => join(server.root, config.bucket, name);
+  const broken = ({ findings }: DestinationReport): string[] =>
+    findings.filter(({ kept }) => !kept).map(({ promise }) => promise);
+  async function check(): Promise<DestinationReport> {
+    const { signal } = new AbortController();
+    return await checkDestination('bucket', config, { signal, onFinding: () => undefined });
+  }
+
+  test('finds a service that ignores conditions, by writers who all believe that they won', async () => {
+    let writers = 0;
+    double.fault = ({ method, name, headers }) => {
+      if (method !== 'PUT' || headers['if-none-match'] !== '*' || !name.endsWith('race')) return {};
+      writers += 1;
+      return {
+        before: async () => {
+          await until('all have looked', () => writers === 4);
+          await rm(pathOf(name), { force: true });
+        },
+      };
+    };
+    const report = await check();
+    assert.deepEqual(broken(report), ['one-writer']);
+  });
+
+  test('looks no further where not even the bytes come back', async () => {
+    double.fault = ({ method, name }) =>
+      method === 'PUT' && name.endsWith('1000000') ? { after: () => truncate(pathOf(name), 10) } : {};
+    const report = await check();
+    assert.deepEqual(broken(report), ['gives-back']);
+    assert.equal(report.findings.length, 1);
+    assert.equal(report.speed, undefined);
+  });
+
+  test('says what it could not remove again', async () => {
+    double.fault = ({ method, query }) =>
+      method === 'DELETE' || query.has('delete') ? { answer: { status: 403, code: 'AccessDenied' } } : {};
+    const report = await check();
+    assert.deepEqual(broken(report), ['removes']);
+    assert.match(report.left ?? '', /^_check-[0-9a-f]{12}\/ is still there/);
+  });
+});
