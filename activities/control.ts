@@ -7,11 +7,12 @@ import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { closeLostRows, endAbandonedLock } from './lost-runs.ts';
 import { forgottenOldDatabases, type Removal } from './old-databases.ts';
-import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan } from './plans.ts';
+import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan, VerifyPlan } from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { payableDebts, resolveCopies, whatIsMissing, type CopyRequest } from './resolve-copies.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
+import { resolveVerify, type VerifyRequest } from './resolve-verify.ts';
 import { asStep } from './step.ts';
 import { told } from './told.ts';
 
@@ -107,6 +108,10 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
 
     async whatIsMissing(question: Parameters<typeof whatIsMissing>[1]): ReturnType<typeof whatIsMissing> {
       return await asStep(() => whatIsMissing(catalog, question));
+    },
+
+    async resolveVerify(request: VerifyRequest): Promise<VerifyPlan> {
+      return await asStep(() => resolveVerify(catalog, request));
     },
 
     /** Copies that are missing and could be made from others. */

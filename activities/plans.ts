@@ -1,4 +1,5 @@
 import type { Pipeline } from '../catalog/manifest.ts';
+import type { Proof } from '../catalog/oldest-proofs.ts';
 import type { DestinationConfig } from '../config/destination-schema.ts';
 import type { ServerConfig } from '../config/schema.ts';
 
@@ -101,10 +102,23 @@ export interface CopyPlan {
   readonly endsAt: string;
 }
 
+/** Copies that are read again, oldest proof first: nothing is copied. */
+export interface VerifyPlan {
+  readonly configVersion: number;
+  readonly environment: { readonly id: string; readonly stage: string };
+  /** The hosts that may do it, in order of preference. */
+  readonly hosts: readonly string[];
+  readonly destinations: readonly NamedDestination[];
+  readonly due: readonly Proof[];
+  /** ISO time by which the run closes, whatever was not read. */
+  readonly endsAt: string;
+}
+
 export interface RoutinePlan {
   readonly configVersion: number;
   readonly work:
     | { readonly run: 'backupDatabase' }
+    | { readonly run: 'verifyCopies' }
     | { readonly run: 'copyBackups'; readonly from?: string | undefined; readonly to: readonly string[] };
   readonly environments: readonly { readonly environment: string; readonly server: string }[];
   readonly atOnce: number;

@@ -68,7 +68,8 @@ export async function discardAttempts(
   }
 }
 
-async function checkObjects(copy: CopyToProve, manifest: Manifest): Promise<void> {
+/** Reads the objects of a manifest back and decodes them in full. @throws CofreError `bad-content`, `not-found`. */
+export async function checkObjects(copy: CopyToProve, manifest: Manifest): Promise<void> {
   const { findClients, place, name, prefix, records, signal, onProgress } = copy;
   const { key, sizeBytes, sha256 } = archiveOf(manifest);
   const checked = await checkArchive({

@@ -31,10 +31,10 @@ export async function resolveRoutine(
   }
   const start = new Date(startedAt);
   const repeated = scheduledAt === undefined ? null : repeatedSlot(new Date(scheduledAt), routine);
-  // Copies are made of whatever lacks them, so a run of them has nothing to leave out.
   const work = workOf(routine);
   const slot = missing === true ? lastSlot(start, routine) : repeated;
-  const since = work.run === 'copyBackups' ? null : (slot?.toISOString() ?? null);
+  // Copies are made of whatever lacks them, and read again when their turn has come: nothing is left out.
+  const since = work.run === 'backupDatabase' ? (slot?.toISOString() ?? null) : null;
   const selected = selectEnvironments(config, routine.environments);
   const done = since === null ? new Set() : await verifiedSince(catalog, selected, since);
   const environments = selected
@@ -49,7 +49,7 @@ export async function resolveRoutine(
     atOnceByServer: Object.fromEntries(
       Object.entries(config.servers).map(([id, { atOnce }]) => [
         id,
-        work.run === 'copyBackups' ? routine.atOnce : atOnce,
+        work.run === 'backupDatabase' ? atOnce : routine.atOnce,
       ]),
     ),
     until: routine.until === undefined ? null : nextTimeOfDay(start, routine.until, routine.timezone).toISOString(),

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, Readonly<Record<string, () => Promise<Co
     restore: () => import('./restore.ts'),
     ensure: () => import('./ensure.ts'),
     copy: () => import('./copy.ts'),
+    verify: () => import('./verify.ts'),
     backups: () => import('./backups.ts'),
     show: () => import('./show.ts'),
     status: () => import('./status.ts'),

@@ -3,6 +3,7 @@ import type { CopiesResult } from '../workflows/copy-backups.ts';
 import type { EnsureResult } from '../workflows/ensure-database.ts';
 import type { RestoreResult } from '../workflows/restore-into.ts';
 import type { RoutineResult } from '../workflows/night.ts';
+import type { VerifyResult } from '../workflows/verify-copies.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { printReason } from './failure.ts';
 import { bytesInWords, durationInWords, printJson, say } from './print.ts';
@@ -64,6 +65,8 @@ function endInWords(end: RunEnd): string[] {
     }
     case 'copyBackups':
       return copiesInWords(end, end.result as CopiesResult);
+    case 'verifyCopies':
+      return proofsInWords(end, end.result as VerifyResult);
     case 'runRoutine':
       return routineInWords(end, end.result as RoutineResult);
     default:
@@ -100,6 +103,18 @@ function copiesInWords(end: RunEnd, { environment, sizeBytes, copies }: CopiesRe
             `  ${backupId} in ${destination}: missing: ${reason.message}`,
             `    → ${reason.hint ?? `cofre copy ${backupId} --to ${destination}`}`,
           ],
+    ),
+    `next: cofre backups ${environment}`,
+  ];
+}
+
+function proofsInWords(end: RunEnd, { environment, sizeBytes, copies }: VerifyResult): string[] {
+  if (copies.length === 0) return [`copies of ${environment}: none was to be read again`];
+  const whole = copies.filter(({ state }) => state === 'verified').length;
+  return [
+    `copies of ${environment}: ${whole} of ${copies.length} read again in ${took(end)} and whole, ${bytesInWords(sizeBytes)}`,
+    ...copies.flatMap(({ backupId, destination, state, reason }) =>
+      reason === undefined ? [] : [`  ${backupId} in ${destination}: ${state}: ${reason.message}`],
     ),
     `next: cofre backups ${environment}`,
   ];

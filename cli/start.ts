@@ -2,7 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 
-import type { BackupInput, CopyInput, EnsureInput, RestoreInput, RoutineInput } from '../workflows/inputs.ts';
+import type {
+  BackupInput,
+  CopyInput,
+  EnsureInput,
+  RestoreInput,
+  RoutineInput,
+  VerifyInput,
+} from '../workflows/inputs.ts';
 import { CONTROL_QUEUE } from '../workflows/queues.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 
@@ -10,6 +17,7 @@ import { searchAttributes } from '../workflows/search-attributes.ts';
 export interface Inputs {
   backupDatabase: BackupInput;
   copyBackups: CopyInput;
+  verifyCopies: VerifyInput;
   ensureDatabase: EnsureInput;
   planRestore: RestoreInput;
   restoreDatabase: RestoreInput;

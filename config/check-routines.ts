@@ -25,12 +25,14 @@ export function checkRoutines(config: Checkable): Finding[] {
   });
 }
 
-/** Only a routine that copies says from where to where. */
-function checkWork(path: Path, { run, from, to }: RoutineConfig): Finding[] {
+/** Only a routine that copies says from where to where, and only one that reads again within which time. */
+function checkWork(path: Path, { run, from, to, within }: RoutineConfig): Finding[] {
+  if (within !== undefined && run !== 'verifyCopies')
+    return [{ path: [...path, 'within'], message: 'is for run: verifyCopies' }];
   if (run !== 'copyBackups') {
     const given = from !== undefined ? 'from' : to !== undefined ? 'to' : undefined;
     if (given === undefined) return [];
-    return [{ path: [...path, given], message: `is for run: copyBackups; the policies say where ${run} keeps copies` }];
+    return [{ path: [...path, given], message: 'is for run: copyBackups; the policies say where backups are kept' }];
   }
   if (to === undefined)
     return [{ path: [...path, 'run'], message: 'needs to: [...] beside it, the destinations that get the copies' }];

@@ -24,7 +24,6 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     backupFiles: 'nothing would be backed up',
     backupKeys: 'nothing would be backed up',
     syncCatalog: 'nothing would be compared',
-    verifyCopies: 'nothing would be verified again; each backup is when it is made',
     pruneBackups: 'nothing would be deleted',
     restoreDrill: 'nothing would be proven',
     checkObjectives: 'no alarm would fire',

@@ -77,6 +77,7 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
   record('backup-failed', await run('backup', 'gone'));
 
   record('copy-backups', await run('copy', backup.backupId, '--to', 'second'));
+  record('verify-copies', await run('verify', backup.backupId));
 
   const release = await holdTable(installation.target('one'), 'vendas.cliente');
   const cancelled = await run('backup', 'one', '--no-follow');

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 
 import { createBackupActivities } from '../activities/backup.ts';
 import { createCopyActivities } from '../activities/copy.ts';
+import { createVerifyActivities } from '../activities/verify-again.ts';
 import { createControlActivities } from '../activities/control.ts';
 import { closeLostRows } from '../activities/lost-runs.ts';
 import { createRestoreActivities } from '../activities/restore.ts';
@@ -82,6 +83,7 @@ export async function startWorker({
       const activities = {
         ...createBackupActivities(dependencies),
         ...createCopyActivities(dependencies),
+        ...createVerifyActivities(dependencies),
         ...createRestoreActivities(dependencies),
         ...createTidyActivities(dependencies),
       };

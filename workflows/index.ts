@@ -9,3 +9,4 @@ export { ensureDatabase } from './ensure-database.ts';
 export { holdEnvironment } from './lock.ts';
 export { planRestore, restoreDatabase } from './restore-database.ts';
 export { runRoutine } from './run-routine.ts';
+export { verifyCopies } from './verify-copies.ts';

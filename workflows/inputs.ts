@@ -28,6 +28,17 @@ export interface CopyInput {
   readonly endsAt?: string;
 }
 
+export interface VerifyInput {
+  readonly environment: string;
+  /** Only this one, and also what was found damaged of it; every verified copy unless told. */
+  readonly backup?: string;
+  /** Names of destinations; all of them unless told. */
+  readonly in?: readonly string[];
+  /** Set by a routine, which has its share read. */
+  readonly routine?: string;
+  readonly endsAt?: string;
+}
+
 /** `{backup, to}` for a backup of Cofre's, `{file, to}` for a dump that another job made. */
 export interface RestoreInput {
   readonly backup?: string;

@@ -14,6 +14,7 @@ import { copyBackups, type CopiesResult } from './copy-backups.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import { asWritten, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
+import { verifyCopies, type VerifyResult } from './verify-copies.ts';
 import { bytesInWords, timeInWords } from './words.ts';
 
 interface EnvironmentOutcome {
@@ -49,6 +50,12 @@ const WORDS = {
     lack: 'still lack copies',
     mend: 'mend what is in trouble; the next run of the routine makes the copies, or `cofre run` it now.',
     hint: 'the page of this run has every reason; mend them, then cofre run the routine again',
+  },
+  verifyCopies: {
+    now: '**Now:** reads copies again whose proof is oldest, for one environment after the other.',
+    lack: 'have copies that are damaged or could not be read',
+    mend: 'look at the runs in trouble: a damaged copy means a medium that damages data.',
+    hint: 'the page of this run has every reason; cofre status lists what is damaged',
   },
 } as const;
 /** The order on the page: what needs somebody first. */
@@ -159,7 +166,7 @@ export class Night {
     return `${this.#plan.work.run}/${environment}/${slot}-${workflowInfo().runId.slice(0, 8)}`;
   }
 
-  async #work(environment: string, workflowId: string): Promise<BackupResult | CopiesResult> {
+  async #work(environment: string, workflowId: string): Promise<BackupResult | CopiesResult | VerifyResult> {
     const { work, until } = this.#plan;
     const run = {
       workflowId,
@@ -168,9 +175,10 @@ export class Night {
     };
     if (work.run === 'backupDatabase')
       return await executeChild(backupDatabase, { ...run, args: [{ environment, routine: this.#routine }] });
-    const { from, to } = work;
-    const ends = { ...(from === undefined ? {} : { from }), ...(until === null ? {} : { endsAt: until }) };
-    return await executeChild(copyBackups, { ...run, args: [{ environment, to, ...ends, routine: this.#routine }] });
+    const all = { environment, routine: this.#routine, ...(until === null ? {} : { endsAt: until }) };
+    if (work.run === 'verifyCopies') return await executeChild(verifyCopies, { ...run, args: [all] });
+    const from = work.from === undefined ? {} : { from: work.from };
+    return await executeChild(copyBackups, { ...run, args: [{ ...all, ...from, to: work.to }] });
   }
 
   #count(server: string, step: 1 | -1): void {

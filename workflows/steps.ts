@@ -5,11 +5,12 @@ import type { CopyActivities } from '../activities/copy.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
 import type { TidyActivities } from '../activities/tidy.ts';
+import type { VerifyActivities } from '../activities/verify-again.ts';
 import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-limits.ts';
 
-type HostActivities = BackupActivities & CopyActivities & RestoreActivities & TidyActivities;
+type HostActivities = BackupActivities & CopyActivities & RestoreActivities & TidyActivities & VerifyActivities;
 
 const RETRY: NonNullable<ActivityOptions['retry']> = {
   initialInterval: TRY_AGAIN_AFTER_MS,

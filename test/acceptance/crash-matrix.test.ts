@@ -6,6 +6,7 @@ import { createControlActivities } from '../../activities/control.ts';
 import { createCopyActivities } from '../../activities/copy.ts';
 import { createRestoreActivities } from '../../activities/restore.ts';
 import { createTidyActivities } from '../../activities/tidy.ts';
+import { createVerifyActivities } from '../../activities/verify-again.ts';
 import { crashAll, freezeWorker, killWorker, record, type CrashCase, type Disturbance } from '../crash/matrix.ts';
 import { chain, everyCase, oneCase, randomCases } from '../crash/positions.ts';
 import type { StepRecord } from '../crash/protocol.ts';
@@ -43,6 +44,7 @@ describe('a worker that dies or freezes', () => {
       ...createControlActivities(nothing),
       ...createBackupActivities(nothing),
       ...createCopyActivities(nothing),
+      ...createVerifyActivities(nothing),
       ...createRestoreActivities(nothing),
       ...createTidyActivities(nothing),
     };

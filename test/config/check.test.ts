@@ -138,7 +138,7 @@ describe('what is wrong between entries', () => {
     [
       'destinations for a routine of backups',
       `${WHOLE}routines: { r: { at: "06:00", run: backupDatabase, to: [volume] } }\n`,
-      '17:56 routines.r.to: is for run: copyBackups; the policies say where backupDatabase keeps copies',
+      '17:56 routines.r.to: is for run: copyBackups; the policies say where backups are kept',
     ],
     [
       'a routine for nobody',

@@ -170,6 +170,18 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     ...backup,
+    name: 'copies read again',
+    purpose: 'staged',
+    workflow: 'verifyCopies',
+    makes: 0,
+    differsIn: ['resolveVerify', 'verifyAgain'],
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      return { environment, backup: await site.makeBackup(environment) };
+    },
+  },
+  {
+    ...backup,
     name: 'a night',
     purpose: 'staged',
     workflow: 'runRoutine',

@@ -26,5 +26,6 @@ test('the public names of the workflows stay: running executions are found by th
     'planRestore',
     'restoreDatabase',
     'runRoutine',
+    'verifyCopies',
   ]);
 });
