@@ -130,6 +130,8 @@ export interface RoutinePlan {
   readonly since: string | null;
   /** Every host, and the servers on which it tidies up. */
   readonly hosts: readonly { readonly host: string; readonly servers: readonly RunPlan['server'][] }[];
+  /** Where the catalog is backed up, and the hosts that may do it; nowhere where the routine makes no backups. */
+  readonly catalogTo: readonly { readonly hosts: readonly string[]; readonly destination: NamedDestination }[];
 }
 
 /** The id of the run that removes the database which a restore replaced. */

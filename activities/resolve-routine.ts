@@ -4,7 +4,7 @@ import type { AppliedConfig, RoutineConfig } from '../config/schema.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
 import { hostsOf, readApplied, resolveEnvironment } from './applied.ts';
-import type { RoutinePlan } from './plans.ts';
+import { sees, type RoutinePlan } from './plans.ts';
 import { serverReference } from './resolve-backup.ts';
 import { lastSlot, nextTimeOfDay, repeatedSlot } from './time-of-day.ts';
 
@@ -55,11 +55,19 @@ export async function resolveRoutine(
     until: routine.until === undefined ? null : nextTimeOfDay(start, routine.until, routine.timezone).toISOString(),
     since,
     hosts: hostsToTidy(config),
+    catalogTo: work.run === 'backupDatabase' ? catalogDestinations(config) : [],
   };
 }
 
 function workOf({ run, from, to }: RoutineConfig): RoutinePlan['work'] {
   return run === 'copyBackups' ? { run, from, to: to ?? [] } : { run };
+}
+
+function catalogDestinations({ hosts, destinations }: AppliedConfig): RoutinePlan['catalogTo'] {
+  return Object.entries(destinations).map(([name, config]) => ({
+    hosts: Object.keys(hosts).filter((host) => sees(host, config)),
+    destination: { name, config },
+  }));
 }
 
 /** Each server once, by the first host that reaches an environment on it. */

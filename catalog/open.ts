@@ -24,11 +24,12 @@ types.setTypeParser(pg.types.builtins.INT8, Number);
 
 /** An open catalog. Trouble with its server, at any call, is `catalog-unavailable`. */
 export class Catalog implements Queries {
+  /** How it is reached, for the tools that back it up. */
+  readonly target: PostgresTarget;
   readonly #pool: pg.Pool;
-  readonly #target: PostgresTarget;
 
   constructor(target: PostgresTarget) {
-    this.#target = target;
+    this.target = target;
     this.#pool = new pg.Pool({
       ...sessionSettings(target),
       max: POOL_SIZE,
@@ -52,7 +53,7 @@ export class Catalog implements Queries {
   /** Lends a transaction: committed when `use` resolves, rolled back when it throws. */
   async transaction<T>(use: (transaction: Queries) => Promise<T>): Promise<T> {
     const client = await this.#pool.connect().catch((cause: unknown) => {
-      throw toCatalogError(cause, this.#target);
+      throw toCatalogError(cause, this.target);
     });
     let broken = false;
     try {
@@ -80,7 +81,7 @@ export class Catalog implements Queries {
     try {
       return (await connection.query<T>(text, [...values])).rows;
     } catch (cause) {
-      throw toCatalogError(cause, this.#target);
+      throw toCatalogError(cause, this.target);
     }
   }
 

@@ -7,6 +7,7 @@ import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
 import { createBackupActivities } from '../activities/backup.ts';
+import { createCatalogActivities } from '../activities/catalog-backup.ts';
 import { createCopyActivities } from '../activities/copy.ts';
 import { createVerifyActivities } from '../activities/verify-again.ts';
 import { createControlActivities } from '../activities/control.ts';
@@ -86,6 +87,7 @@ export async function startWorker({
         ...createVerifyActivities(dependencies),
         ...createRestoreActivities(dependencies),
         ...createTidyActivities(dependencies),
+        ...createCatalogActivities(dependencies),
       };
       const atOnce = { heavy, light: LIGHT_STEPS_AT_ONCE };
       for (const weight of ['heavy', 'light'] as const) {

@@ -73,6 +73,7 @@ export class Night {
   readonly #notes: [string, string][] = [];
   readonly #running = new Map<string, number>();
   #total = 0;
+  #lacksCatalog = false;
   #over = false;
 
   constructor(routine: string, plan: RoutinePlan) {
@@ -85,6 +86,11 @@ export class Night {
   /** Tells something of the night as a whole, on its page. */
   note(name: string, value: string): void {
     this.#notes.push([name, asWritten(value)]);
+  }
+
+  /** No destination has a backup of the catalog: who only looks whether the night is red must see it. */
+  lacksCatalog(): void {
+    this.#lacksCatalog = true;
   }
 
   /** @throws CancelledFailure when the night itself was cancelled; every other failure is an outcome. */
@@ -191,12 +197,19 @@ export class Night {
     const result = { routine: this.#routine, environments: this.#outcomes };
     const bad = this.#outcomes.filter(({ state }) => state !== 'complete');
     this.#show('done');
-    if (bad.length === 0) return result;
+    if (bad.length === 0 && !this.#lacksCatalog) return result;
     const named = bad.slice(0, 10).map(({ environment, state, reason }) => `${environment} (${reason?.code ?? state})`);
     throw failRun(
       {
         code: 'part-failed',
-        message: `${bad.length} of ${this.#outcomes.length} environments ${WORDS[this.#plan.work.run].lack}: ${named.join(', ')}${bad.length > 10 ? ', …' : ''}`,
+        message: [
+          ...(bad.length === 0
+            ? []
+            : [
+                `${bad.length} of ${this.#outcomes.length} environments ${WORDS[this.#plan.work.run].lack}: ${named.join(', ')}${bad.length > 10 ? ', …' : ''}`,
+              ]),
+          ...(this.#lacksCatalog ? ['the catalog could not be backed up to any destination'] : []),
+        ].join('; '),
         hint: WORDS[this.#plan.work.run].hint,
       },
       { routine: this.#routine },
@@ -209,6 +222,7 @@ export class Night {
     const anomalous = this.#outcomes.filter(({ anomaly }) => anomaly !== undefined).length;
     const failed = count('failed', 'not-started', 'incomplete');
     const inTrouble = failed + anomalous;
+    const toMend = inTrouble > 0 || this.#lacksCatalog;
     const total = this.#outcomes.length;
     const sizeBytes = this.#outcomes.reduce((sum, outcome) => sum + (outcome.sizeBytes ?? 0), 0);
     const counts = `${count('complete')} of ${total} complete, ${count('running')} running, ${count('waiting')} waiting, ${inTrouble} in trouble; ${bytesInWords(sizeBytes)} so far.`;
@@ -219,11 +233,11 @@ export class Night {
     const page = {
       title: `**Routine ${this.#routine}${only}:** ${counts}`,
       state: how === 'running' ? now : STATES[how],
-      next: how === 'cancelled' ? 'none.' : inTrouble > 0 ? mend : how === 'done' ? 'none.' : goesOn,
+      next: how === 'cancelled' ? 'none.' : toMend ? mend : how === 'done' ? 'none.' : goesOn,
       facts: [...this.#notes, ...this.#facts()],
     };
-    const phase = how === 'cancelled' || (how === 'done' && failed > 0) ? 'failed' : how;
-    showPhase(phase, page, how === 'done' && inTrouble > 0 ? 'operator' : 'nothing');
+    const phase = how === 'cancelled' || (how === 'done' && (failed > 0 || this.#lacksCatalog)) ? 'failed' : how;
+    showPhase(phase, page, how === 'done' && toMend ? 'operator' : 'nothing');
   }
 
   /** Who is in trouble, who runs, and then the others as far as a page holds them. */

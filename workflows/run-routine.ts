@@ -3,6 +3,7 @@ import {
   isCancellation,
   startChild,
   upsertSearchAttributes,
+  uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
 import {
@@ -12,15 +13,17 @@ import {
 } from '@temporalio/common';
 
 import type { Removal } from '../activities/old-databases.ts';
-import { removalRunId, type RoutinePlan } from '../activities/plans.ts';
+import { removalRunId, type NamedDestination, type RoutinePlan } from '../activities/plans.ts';
+import { newBackupId } from '../catalog/backup-id.ts';
 import { copyBackups } from './copy-backups.ts';
 import { dropOldDatabase } from './drop-old-database.ts';
 import { reasonOf } from './failure.ts';
 import type { RoutineInput } from './inputs.ts';
 import { Night, type RoutineResult } from './night.ts';
+import { chooseHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
 import { searchAttributes } from './search-attributes.ts';
-import { control, probe } from './steps.ts';
+import { control, light, probe, soon } from './steps.ts';
 
 /** Set by Temporal on what a schedule starts. */
 const SCHEDULED_AT = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
@@ -48,7 +51,10 @@ export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
   // Beside the night, so that a host that does not answer delays nothing.
   const tidied = Promise.all(plan.hosts.map((host) => tidy(host, night)));
   await night.run();
-  if (plan.work.run === 'backupDatabase') await payDebts(input.routine, night);
+  if (plan.work.run === 'backupDatabase') {
+    await payDebts(input.routine, night);
+    await keepCatalog(plan, night);
+  }
   await tidied;
   return night.end();
 }
@@ -91,6 +97,38 @@ async function payDebts(routine: string, night: Night): Promise<void> {
   }
   if (debts.length > 0)
     night.note('missing copies are made by runs of their own', debts.map(({ environment }) => environment).join(', '));
+}
+
+/** With what the night has entered. One destination that has it is enough for the night; which have not is told. */
+async function keepCatalog({ catalogTo }: RoutinePlan, night: Night): Promise<void> {
+  const id = newBackupId(new Date(Date.now()), uuid4());
+  const byHost = new Map<string, NamedDestination[]>();
+  const kept: string[] = [];
+  const failed: string[] = [];
+  const lacks = (destinations: readonly NamedDestination[], why: unknown): void =>
+    void failed.push(`${destinations.map(({ name }) => name).join(', ')}: ${reasonOf(why).message}`);
+  for (const { hosts, destination } of catalogTo) {
+    try {
+      const { host } = await chooseHost(hosts, (one) => probe(one, `is ${one} there?`).checkHost());
+      byHost.set(host, [...(byHost.get(host) ?? []), destination]);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      lacks([destination], error);
+    }
+  }
+  for (const [host, destinations] of byHost) {
+    try {
+      const done = await light(host, soon(), 'back up the catalog').backUpCatalog({ id, destinations });
+      kept.push(...done.kept);
+      failed.push(...done.failed.map(({ destination, message }) => `${destination}: ${message}`));
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      lacks(destinations, error);
+    }
+  }
+  if (kept.length > 0) night.note('the catalog is backed up in', kept.join(', '));
+  if (failed.length > 0) night.note('the catalog is not backed up in', failed.join('; '));
+  if (kept.length === 0 && failed.length > 0) night.lacksCatalog();
 }
 
 /** A host that cannot be tidied makes no night fail; it is told on the page. */

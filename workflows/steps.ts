@@ -1,6 +1,7 @@
 import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 
 import type { BackupActivities } from '../activities/backup.ts';
+import type { CatalogActivities } from '../activities/catalog-backup.ts';
 import type { CopyActivities } from '../activities/copy.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
@@ -10,7 +11,12 @@ import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-limits.ts';
 
-type HostActivities = BackupActivities & CopyActivities & RestoreActivities & TidyActivities & VerifyActivities;
+type HostActivities = BackupActivities &
+  CatalogActivities &
+  CopyActivities &
+  RestoreActivities &
+  TidyActivities &
+  VerifyActivities;
 
 const RETRY: NonNullable<ActivityOptions['retry']> = {
   initialInterval: TRY_AGAIN_AFTER_MS,

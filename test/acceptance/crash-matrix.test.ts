@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { createBackupActivities } from '../../activities/backup.ts';
+import { createCatalogActivities } from '../../activities/catalog-backup.ts';
 import { createControlActivities } from '../../activities/control.ts';
 import { createCopyActivities } from '../../activities/copy.ts';
 import { createRestoreActivities } from '../../activities/restore.ts';
@@ -43,6 +44,7 @@ describe('a worker that dies or freezes', () => {
     const activities = {
       ...createControlActivities(nothing),
       ...createBackupActivities(nothing),
+      ...createCatalogActivities(nothing),
       ...createCopyActivities(nothing),
       ...createVerifyActivities(nothing),
       ...createRestoreActivities(nothing),

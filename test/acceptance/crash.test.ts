@@ -6,24 +6,27 @@ import { after, before, describe, it } from 'node:test';
 
 import { compareFingerprints, fingerprintDatabase } from '../../demo/compare-databases.ts';
 import { openClient, withClient } from '../../postgres/connect.ts';
+import { isLong } from '../long.ts';
 import { until } from '../until.ts';
 import { Installation } from './installation.ts';
 import { sampleSql } from './sample-data.ts';
 
 /** Enough rows that a dump and a load take some seconds, so that there is a middle. */
 const ROWS = 400_000;
+/** The streamed pipeline is killed everywhere in the crash matrix, with fewer rows. */
+const dumped = isLong ? ['big', 'stream'] : ['big'];
 
 describe('a worker that is killed', () => {
   let installation: Installation;
 
   before(async () => {
     installation = await Installation.create([{ id: 'big' }, { id: 'stream', pipeline: 'streamed' }]);
-    for (const id of ['big', 'stream']) await installation.createEnvironmentDatabase(id, sampleSql(ROWS));
+    for (const id of dumped) await installation.createEnvironmentDatabase(id, sampleSql(ROWS));
   });
 
   after(async () => await installation.remove());
 
-  for (const environment of ['big', 'stream']) {
+  for (const environment of dumped) {
     it(`in the middle of the dump of ${environment}: the run finishes by itself with one complete backup`, async () => {
       const killed = await installation.startWorker();
       const backup = installation.json<{ state: string; backupId: string }>(['backup', environment]);

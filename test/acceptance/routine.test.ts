@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFile, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
+import { openCatalog } from '../../catalog/open.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { Installation } from './installation.ts';
 
@@ -9,6 +14,11 @@ interface Backup {
   state: string;
   startedAt: string;
   finishedAt: string;
+}
+
+interface CatalogNote {
+  key: string;
+  sha256: string;
 }
 
 describe('a routine', () => {
@@ -56,6 +66,47 @@ describe('a routine', () => {
       (moment) => backups.filter(({ startedAt, finishedAt }) => startedAt <= moment && moment < finishedAt).length,
     );
     assert.ok(Math.max(...atOnce) <= 2, `at once: ${atOnce.join(', ')}`);
+  });
+
+  it('backs up the catalog each night, so that stock commands bring it back', async () => {
+    const folder = join(installation.backups, '_catalog');
+    const [night] = (await readdir(folder)).sort().slice(-1);
+    const note = JSON.parse(await readFile(join(folder, night ?? '', 'catalog.json'), 'utf8')) as CatalogNote;
+    const dump = join(folder, night ?? '', note.key);
+    assert.equal(
+      createHash('sha256')
+        .update(await readFile(dump))
+        .digest('hex'),
+      note.sha256,
+    );
+    const name = installation.database('catalog_again');
+    await installation.createDatabase(name, 'postgres');
+    const { host, port, user, password } = installation.admin;
+    const env = { ...process.env, PGPASSWORD: password.reveal() };
+    const to = ['-h', host, '-p', String(port), '-U', user, '-d', name];
+    execFileSync('pg_restore', [...to, '--no-owner', dump], { env });
+    const again = await openCatalog({ ...installation.catalog, database: name });
+    const catalog = await openCatalog(installation.catalog);
+    try {
+      for (const table of ['backups', 'copies', 'manifests', 'configurations']) {
+        const question = `SELECT count(*) AS rows, md5(string_agg(t::text, ',' ORDER BY t::text)) AS content FROM cofre.${table} t`;
+        assert.deepEqual(await again.query(question), await catalog.query(question), table);
+      }
+    } finally {
+      await again.close();
+      await catalog.close();
+    }
+  });
+
+  it('fails where no destination has a backup of the catalog, though nothing else was to be done', async () => {
+    await rename(installation.backups, `${installation.backups}.away`);
+    try {
+      const result = await installation.cofre(['run', 'nightly', '--missing']);
+      assert.equal(result.code, 1, result.stderr);
+      assert.match(result.stderr, /the catalog could not be backed up to any destination/);
+    } finally {
+      await rename(`${installation.backups}.away`, installation.backups);
+    }
   });
 
   it('keeps the pause of an operator when the configuration is applied again', async () => {

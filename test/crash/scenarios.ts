@@ -186,7 +186,7 @@ export const scenarios: readonly Scenario[] = [
     purpose: 'staged',
     workflow: 'runRoutine',
     ends: 'night',
-    differsIn: ['settleLostRuns', 'resolveRoutine', 'findDebts', 'tidyHost'],
+    differsIn: ['settleLostRuns', 'resolveRoutine', 'backUpCatalog', 'findDebts', 'tidyHost'],
     onlyThese: true,
     async prepare(site, environment) {
       await site.makeDatabase(environment);

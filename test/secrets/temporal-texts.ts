@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
-/** Everything that Temporal shows of the runs and schedules of a namespace, by what it is. */
-export async function temporalTexts(client: Client): Promise<Map<string, unknown>> {
+/** Everything that Temporal shows of the runs (all, or those of a query) and schedules of a namespace, by what it is. */
+export async function temporalTexts(client: Client, query?: string): Promise<Map<string, unknown>> {
   const texts = new Map<string, unknown>();
-  for await (const execution of client.workflow.list()) {
+  for await (const execution of client.workflow.list(query === undefined ? {} : { query })) {
     const { workflowId, runId, type } = execution;
     const handle = client.workflow.getHandle(workflowId, runId);
     const history = await handle.fetchHistory();
