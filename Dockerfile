@@ -8,6 +8,10 @@ RUN npm ci --no-audit --no-fund
 COPY . .
 RUN npm run build && rm -rf dist/test dist/demo dist/bench && npm prune --omit=dev
 
+# rclone for Google Drive and Mega: built from its Go module, whose content the checksum database of Go vouches for.
+FROM golang:1.26-bookworm AS rclone
+RUN CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags '-s -w -X github.com/rclone/rclone/fs.Version=v1.75.1' github.com/rclone/rclone@v1.75.1
+
 FROM ${NODE_IMAGE}
 # A dump is made by the client of the server's own major version, so every supported one is here: PostgreSQL's own repository has them all.
 ADD --chmod=644 https://www.postgresql.org/media/keys/ACCC4CF8.asc /usr/share/keyrings/postgresql.asc
@@ -24,6 +28,7 @@ RUN apt-get update \
 # The folders of the volumes: a new volume takes over their owner.
 RUN useradd --system --uid 10001 --home-dir /var/lib/cofre --shell /usr/sbin/nologin cofre \
   && install -d -o cofre -g cofre -m 700 /var/lib/cofre /var/lib/cofre/spool /backups
+COPY --from=rclone /out/rclone /usr/local/bin/rclone
 WORKDIR /app
 COPY --from=build /build/package.json /build/LICENSE ./
 COPY --from=build /build/node_modules node_modules

@@ -6,7 +6,13 @@ import type { DestinationConfig, DirectoryConfig } from './destination-schema.ts
 
 /** Folders that would get into each other's way, and policies that cannot be kept. */
 export function checkDestinations(config: Checkable): Finding[] {
-  return [...checkBuckets(config), ...checkFolders(config), ...checkSpools(config), ...checkPolicies(config)];
+  return [
+    ...checkBuckets(config),
+    ...checkRemotes(config),
+    ...checkFolders(config),
+    ...checkSpools(config),
+    ...checkPolicies(config),
+  ];
 }
 
 /** Destinations of S3 that are one place by what stands here; another name of the service is found out by its marker. */
@@ -27,6 +33,19 @@ function checkBuckets({ destinations }: Checkable): Finding[] {
       ...(other === undefined ? [] : [same]),
       ...(settings.kmsKey !== undefined && settings.encryption !== 'kms' ? [key] : []),
     ];
+  });
+}
+
+/** The same for rclone: two remotes that lead to one folder are found out by its marker. */
+function checkRemotes({ destinations }: Checkable): Finding[] {
+  const known = new Map<string, string>();
+  return Object.entries(destinations).flatMap(([name, settings]) => {
+    if (settings.type !== 'rclone') return [];
+    const address = `${settings.configFile ?? ''} ${settings.remote}`;
+    const other = known.get(address);
+    known.set(address, other ?? name);
+    const message = `is the same place as destination ${other}; each needs its own`;
+    return other === undefined ? [] : [{ path: ['destinations', name, 'remote'], message }];
   });
 }
 

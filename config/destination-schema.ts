@@ -109,10 +109,30 @@ const sftp = z
     'passphrase is that of a privateKey',
   );
 
+const rclone = z.strictObject({
+  type: z.literal('rclone'),
+  remote: z
+    .string()
+    .max(1024)
+    // With settings of its own (`gdrive,token=…:`) it would carry a secret past the rule for secrets.
+    .regex(
+      /^[A-Za-z0-9_+@][A-Za-z0-9_.+@ -]*:(?!.*(^|[:/])\.\.(\/|$))([^\p{Cc}\\]*[^\p{Cc}\\/])?$/u,
+      'must be NAME:FOLDER, the name of a remote as `rclone listremotes` has it and a folder there, without settings',
+    )
+    .describe('a remote of the rclone configuration of the hosts, and the folder in it that keeps the copies'),
+  configFile: absolutePath
+    .optional()
+    .describe('the rclone configuration; that of the user who runs the worker unless told'),
+  configPassword: secretReference.optional().describe('of an rclone configuration that is encrypted'),
+  bandwidth,
+  hosts: seenBy.describe('the hosts that reach it; every one unless told'),
+});
+
 /** A place that keeps copies, by its type. */
-export const destination = z.discriminatedUnion('type', [directory, s3, sftp]);
+export const destination = z.discriminatedUnion('type', [directory, s3, sftp, rclone]);
 
 export type DestinationConfig = z.output<typeof destination>;
 export type DirectoryConfig = Extract<DestinationConfig, { type: 'directory' }>;
 export type S3Config = Extract<DestinationConfig, { type: 's3' }>;
 export type SftpConfig = Extract<DestinationConfig, { type: 'sftp' }>;
+export type RcloneConfig = Extract<DestinationConfig, { type: 'rclone' }>;

@@ -1,4 +1,9 @@
-import type { DestinationConfig } from '../config/destination-schema.ts';
+import type { DestinationConfig, RcloneConfig, S3Config } from '../config/destination-schema.ts';
+import { CofreError } from '../errors/error.ts';
+import { filesBelow } from './rclone/entries.ts';
+import { removeFile } from './rclone/put.ts';
+import { RcloneRemote } from './rclone/remote.ts';
+import { TEMPORARIES, beganAt } from './rclone/temporary.ts';
 import { S3Bucket } from './s3/bucket.ts';
 import { endUpload, unfinishedUploads } from './s3/unfinished.ts';
 
@@ -18,12 +23,22 @@ export async function findAbandoned(
   before: Date,
   signal: AbortSignal,
 ): Promise<Abandoned[]> {
-  if (config.type !== 's3') return [];
+  switch (config.type) {
+    case 's3':
+      return await findInBucket(config, before, signal);
+    case 'rclone':
+      return await findOnRemote(config, before, signal);
+    default:
+      return [];
+  }
+}
+
+async function findInBucket(config: S3Config, before: Date, signal: AbortSignal): Promise<Abandoned[]> {
   const bucket = new S3Bucket(config);
   const found: { name: string; uploadId: string }[] = [];
   try {
-    for await (const { name, uploadId, beganAt } of unfinishedUploads(bucket, bucket.nameOf(''), signal)) {
-      if (beganAt !== undefined && beganAt < before) found.push({ name, uploadId });
+    for await (const { name, uploadId, beganAt: began } of unfinishedUploads(bucket, bucket.nameOf(''), signal)) {
+      if (began !== undefined && began < before) found.push({ name, uploadId });
     }
   } finally {
     bucket.client.destroy();
@@ -39,4 +54,20 @@ export async function findAbandoned(
       }
     },
   }));
+}
+
+/** A put there removes those of killed puts in its own folder only, and an attempt's folder is seldom written to again. */
+async function findOnRemote(config: RcloneConfig, before: Date, signal: AbortSignal): Promise<Abandoned[]> {
+  const remote = new RcloneRemote(config);
+  const found: Abandoned[] = [];
+  try {
+    for await (const { path } of filesBelow(remote, '', signal, '--include', TEMPORARIES)) {
+      const began = beganAt(path);
+      if (began === undefined || began >= before) continue;
+      found.push({ key: path, remove: async () => void (await removeFile(remote, path, signal)) });
+    }
+  } catch (error) {
+    if (!(error instanceof CofreError) || error.code !== 'not-found') throw error;
+  }
+  return found;
 }

@@ -7,7 +7,8 @@ import type { Readable } from 'node:stream';
  * a lost reply and must then give the same outcome, because Temporal will make it again.
  * A driver's own failures are `CofreError`s with the codes `not-found`, `already-exists`, `invalid-key`,
  * `invalid-range`, `access-denied`, `no-space`, `not-mounted` and, for everything a driver does not know,
- * `destination-unavailable`. Failures of the body and of `signal` pass through untouched.
+ * `destination-unavailable`; and, for a place that is set up wrong on this host, `bad-config`, `secret-missing`,
+ * `tool-missing` and `tool-version`. Failures of the body and of `signal` pass through untouched.
  */
 export interface Destination {
   /** Where this is, for logs and messages. Never contains a secret. */

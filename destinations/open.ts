@@ -3,6 +3,7 @@ import type { DestinationConfig } from '../config/destination-schema.ts';
 import { LimitedDestination } from './bandwidth.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory/directory.ts';
+import { RcloneDestination } from './rclone/rclone.ts';
 import { S3Destination } from './s3/s3.ts';
 import { SftpDestination } from './sftp/sftp.ts';
 
@@ -21,6 +22,8 @@ function openPlace(name: string, config: DestinationConfig): Destination {
       return new S3Destination(name, config);
     case 'sftp':
       return new SftpDestination(name, config);
+    case 'rclone':
+      return new RcloneDestination(name, config);
   }
 }
 

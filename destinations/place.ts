@@ -1,5 +1,6 @@
 import type { DestinationConfig } from '../config/destination-schema.ts';
 import { directoryPlace } from './directory/place.ts';
+import { rclonePlace } from './rclone/place.ts';
 import { s3Place } from './s3/place.ts';
 import { sftpPlace } from './sftp/place.ts';
 
@@ -31,6 +32,8 @@ export function placeOf(config: DestinationConfig): Place {
       return s3Place(config);
     case 'sftp':
       return sftpPlace(config);
+    case 'rclone':
+      return rclonePlace(config);
   }
 }
 
@@ -43,5 +46,7 @@ export function addressOf(config: DestinationConfig): string {
       return [config.endpoint ?? '', config.bucket, config.prefix ?? ''].join(' ');
     case 'sftp':
       return [config.user, config.host, config.port, config.path].join(' ');
+    case 'rclone':
+      return [config.configFile ?? '', config.remote].join(' ');
   }
 }

@@ -46,6 +46,7 @@ export class RunningTool {
   #head = '';
   #tail = '';
   #killTimer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(tool: Tool, streams: ToolStreams, context: ToolContext) {
     this.tool = tool;
@@ -75,6 +76,7 @@ export class RunningTool {
     const onAbort = (): void => this.kill();
     context.signal?.addEventListener('abort', onAbort, { once: true });
     this.done = this.#finish().finally(() => {
+      this.#ended = true;
       context.signal?.removeEventListener('abort', onAbort);
       clearTimeout(this.#killTimer);
       if (context.records !== undefined && this.#child.pid !== undefined) forgetGroup(context.records, this.#child.pid);
@@ -102,8 +104,9 @@ export class RunningTool {
     return this.#tail === '' ? this.#head : `${this.#head}\n[…]\n${this.#tail}`;
   }
 
-  /** Ends the whole group: politely, then for certain. */
+  /** Ends the whole group: politely, then for certain. Does nothing once it has ended: its number may be another's by then. */
   kill(): void {
+    if (this.#ended) return;
     this.#signalGroup('SIGTERM');
     this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), KILL_AFTER_MS);
   }
@@ -148,6 +151,8 @@ export class RunningTool {
  */
 export class ToolFailure extends CofreError {
   readonly tool: string;
+  /** Null if a signal ended it. */
+  readonly exitCode: number | null;
   /** What ended it; null if it ended by itself. */
   readonly signal: NodeJS.Signals | null;
   // Private, so that whoever prints the error with all its fields does not print a tool's whole output.
@@ -161,6 +166,7 @@ export class ToolFailure extends CofreError {
     if (signal === 'SIGKILL') super('killed', `${tool} ended ${how}: ${said}`, { hint: KILLED_HINT });
     else super('tool-failed', `${tool} ended ${how}: ${said}`);
     this.tool = tool;
+    this.exitCode = code;
     this.signal = signal;
     this.#stderr = stderr;
   }

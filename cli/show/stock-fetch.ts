@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { DestinationConfig, S3Config, SftpConfig } from '../../config/destination-schema.ts';
+import type { DestinationConfig, RcloneConfig, S3Config, SftpConfig } from '../../config/destination-schema.ts';
 
 /** How stock tools reach an object of a destination. */
 export interface StockFetch {
@@ -29,6 +29,12 @@ export function stockFetch(destination: DestinationConfig, key: string): StockFe
         lines: [sftpGet(destination, key)],
         tools: [`sftp (with a key or the password of ${destination.user} there; -i FILE names a key)`],
       };
+    case 'rclone':
+      return {
+        path: 'archive',
+        lines: [rcloneCopy(destination, key)],
+        tools: [`rclone (with the remote ${destination.remote.split(':')[0]} in its configuration)`],
+      };
   }
 }
 
@@ -41,6 +47,8 @@ export function objectAddress(destination: DestinationConfig, key: string): stri
       return `s3://${join(destination.bucket, destination.prefix ?? '', key)}`;
     case 'sftp':
       return `sftp://${destination.user}@${uriHost(destination)}:${destination.port}${join(destination.path, key)}`;
+    case 'rclone':
+      return destination.remote.endsWith(':') ? destination.remote + key : `${destination.remote}/${key}`;
   }
 }
 
@@ -54,6 +62,12 @@ function s3Copy(destination: S3Config, key: string): string {
 function sftpGet(destination: SftpConfig, key: string): string {
   const from = `${destination.user}@${uriHost(destination)}:${join(destination.path, key)}`;
   return `sftp -P ${destination.port} ${quote(from)} archive`;
+}
+
+function rcloneCopy(destination: RcloneConfig, key: string): string {
+  const { configFile } = destination;
+  const config = configFile === undefined ? '' : ` --config ${quote(configFile)}`;
+  return `rclone${config} copyto ${quote(objectAddress(destination, key))} archive`;
 }
 
 function uriHost({ host }: SftpConfig): string {

@@ -217,8 +217,8 @@ describe('what only a later version has is refused by name', () => {
     ],
     [
       'type: directory, path: /backups, hosts: [erp-01]',
-      'type: rclone, remote: gdrive',
-      '8:19 destinations.volume.type: rclone is not in this version of Cofre; leave it out (no copy would be sent there)',
+      'type: gcs, bucket: acme',
+      '8:19 destinations.volume.type: gcs is not in this version of Cofre; leave it out (no copy would be sent there)',
     ],
   ];
   for (const [piece, by, line] of later) {
@@ -226,7 +226,7 @@ describe('what only a later version has is refused by name', () => {
       assert.deepEqual(await linesOf(changed([piece, by])), [`cofre.yaml:${line}`]);
     });
   }
-  for (const type of ['gcs', 'rclone']) {
+  for (const type of ['gcs']) {
     test(`a destination of type ${type}`, async () => {
       const [line] = await linesOf(changed(['type: directory', `type: ${type}`]));
       assert.match(line ?? '', new RegExp(`${type} is not in this version`));
