@@ -16,7 +16,7 @@ interface Rule {
 
 const CLOCK_HINT = 'the clock of this host is wrong: set it (timedatectl), then run again';
 const LOGIN_HINT =
-  'renew the login of the remote with `rclone config reconnect`, as the user of the worker; look what its account may do there';
+  'renew the login of the remote with `rclone config reconnect`, as the user of the worker; look what its account may do there, and at the clock of this host';
 
 /** What the words of rclone, and of the services behind it, mean: the first that fits. Anything else may pass by itself. */
 const RULES: readonly Rule[] = [

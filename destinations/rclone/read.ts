@@ -14,8 +14,11 @@ export async function* readObject(
   let readBytes = 0;
   try {
     for await (const chunk of running.stdout as AsyncIterable<Buffer>) {
-      readBytes += chunk.length;
-      yield chunk;
+      const wanted = chunk.subarray(0, length - readBytes);
+      readBytes += wanted.length;
+      if (wanted.length > 0) yield wanted;
+      // Of several files of one name, which are the same (`requireOne`), rclone gives one after the other.
+      if (wanted.length < chunk.length) return;
     }
     await running.done;
   } catch (cause) {

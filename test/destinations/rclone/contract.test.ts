@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before } from 'node:test';
+import { after, before, test } from 'node:test';
 
+import { bytesBody } from '../../../destinations/local-file.ts';
 import { MARKER } from '../../../destinations/marker.ts';
 import { rclonePlace } from '../../../destinations/rclone/place.ts';
 import { RcloneDestination } from '../../../destinations/rclone/rclone.ts';
@@ -12,7 +13,7 @@ import { RcloneRemotes, markedFolder, obscured, type Remotes } from '../../rclon
 import { S3Server } from '../../s3-server.ts';
 import { SmallDisk } from '../../small-disk.ts';
 import { SshServer } from '../../ssh-server.ts';
-import { describeDestination } from '../contract.ts';
+import { describeDestination, keys, read } from '../contract.ts';
 
 /** Remotes whose objects lie in folders of this machine. */
 interface Kind {
@@ -32,6 +33,34 @@ const SECRET = 'Canary-Crypt-0451';
 describeRemote('rclone with a local remote', () =>
   Promise.resolve({ remotes: { here: { type: 'local' } }, of: (folder) => `here:${folder}`, isPlain: true }),
 );
+
+test('rclone with a crypt remote: what lies there tells neither names nor bytes', async () => {
+  const root = await markedFolder();
+  const sealed = { type: 'crypt', remote: `here:${root}/sealed`, password: obscured(SECRET) };
+  const remotes = await RcloneRemotes.make({ here: { type: 'local' }, sealed });
+  await mkdir(join(root, 'sealed'));
+  try {
+    await rclonePlace(remotes.config('sealed:')).prepare();
+    const destination = new RcloneDestination('sealed', remotes.config('sealed:'));
+    const bytes = Buffer.from('plain words '.repeat(20_000));
+    await destination.put('acme/backup/data', bytesBody(bytes));
+    await assert.rejects(destination.put('acme/backup/data', bytesBody(Buffer.from('x'))), { code: 'already-exists' });
+    assert.deepEqual(await keys(destination, 'acme/'), ['acme/backup/data']);
+    assert.ok(
+      bytes
+        .subarray(70_000, 70_100)
+        .equals(await read(destination, 'acme/backup/data', { start: 70_000, length: 100 })),
+    );
+    const files = (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+    const contents = await Promise.all(files.map(({ parentPath, name }) => readFile(join(parentPath, name), 'latin1')));
+    assert.equal(contents.length, 3);
+    assert.doesNotMatch(files.map(({ parentPath, name }) => parentPath + name).join(), /acme|backup|data/);
+    assert.doesNotMatch(contents.join(), /plain words/);
+  } finally {
+    await remotes.remove();
+    await rm(root, { recursive: true });
+  }
+});
 
 if (isLong) {
   describeRemote('rclone with a crypt remote', () => {
