@@ -6,6 +6,7 @@ import { backupStates, recordCopy, recordDump, requireCurrentDump, requireRunnin
 import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
+import type { Destination } from '../destinations/destination.ts';
 import { localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
 import { CofreError } from '../errors/error.ts';
@@ -162,7 +163,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
           state: 'uploading',
           attempt,
         });
-        await withDestination(destination.name, destination.config, async (place) => {
+        const send = async (place: Destination): Promise<void> => {
           await place.put(prefix + archive.key, localFileBody(path, archive.sizeBytes, archive.sha256), {
             signal,
             onProgress: (bytes) =>
@@ -174,7 +175,8 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
               await discardAttempts(place, prefix, [attempt], signal);
             throw error;
           });
-        });
+        };
+        await withDestination(destination.name, destination.config, send, { uploads: spool.uploads });
         await recordCopy(catalog, {
           backupId: plan.backupId,
           destination: destination.name,
@@ -215,7 +217,8 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
       await asStep(async ({ signal }) => {
         const prefix = objectPrefix(plan.environment.id, plan.backupId);
         for (const { name, config } of plan.destinations) {
-          await withDestination(name, config, (place) => discardAttempts(place, prefix, attempts, signal));
+          const discard = (place: Destination): Promise<void> => discardAttempts(place, prefix, attempts, signal);
+          await withDestination(name, config, discard, { uploads: spool.uploads });
         }
       });
     },

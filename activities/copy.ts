@@ -42,7 +42,7 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
         await recordCopy(catalog, { backupId, destination: name, state: 'uploading', attempt });
         const { key, sizeBytes, sha256 } = archiveOf(manifest);
         const object = { key: objectPrefix(plan.environment.id, backupId) + key, sizeBytes, sha256 };
-        const from = await withDestination(name, destination.config, async (place) => {
+        const send = async (place: Destination): Promise<string> => {
           const identity = await place.identity();
           return await fromFirstOf(catalog, backupId, sources, async (source, sourceName) => {
             if ((await reading(signal, () => source.identity())) === identity) throw samePlace(sourceName, name);
@@ -52,7 +52,8 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
                 report({ doing: `copy from ${sourceName} to ${name}`, bytes, ofBytes: object.sizeBytes }),
             });
           });
-        });
+        };
+        const from = await withDestination(name, destination.config, send, { uploads: spool.uploads });
         await recordCopy(catalog, { backupId, destination: name, state: 'uploaded', attempt });
         return { from };
       });

@@ -31,6 +31,11 @@ export class Spool {
     return join(this.path, '.run', 'groups');
   }
 
+  /** Addresses of uploads that go on after an interruption: secrets, which stay until their upload ends or nobody needs it. */
+  get uploads(): string {
+    return join(this.path, '.run', 'uploads');
+  }
+
   folder(...names: readonly string[]): string {
     for (const name of names) {
       if (!NAME.test(name))

@@ -15,12 +15,13 @@ export function checkDestinations(config: Checkable): Finding[] {
   ];
 }
 
-/** Destinations of S3 that are one place by what stands here; another name of the service is found out by its marker. */
+/** Buckets that are one place by what stands here; another name of the service is found out by its marker. */
 function checkBuckets({ destinations }: Checkable): Finding[] {
   const known = new Map<string, string>();
   return Object.entries(destinations).flatMap(([name, settings]) => {
-    if (settings.type !== 's3') return [];
-    const address = [settings.endpoint?.replace(/\/$/, '') ?? '', settings.bucket, settings.prefix ?? ''].join(' ');
+    if (settings.type !== 's3' && settings.type !== 'gcs') return [];
+    const { type, bucket, prefix = '' } = settings;
+    const address = [type, settings.endpoint?.replace(/\/$/, '') ?? '', bucket, prefix].join(' ');
     const other = known.get(address);
     known.set(address, other ?? name);
     const path = ['destinations', name];
@@ -29,10 +30,8 @@ function checkBuckets({ destinations }: Checkable): Finding[] {
       message: `is the same place as destination ${other}; each needs its own`,
     };
     const key = { path: [...path, 'kmsKey'], message: 'needs encryption: kms beside it' };
-    return [
-      ...(other === undefined ? [] : [same]),
-      ...(settings.kmsKey !== undefined && settings.encryption !== 'kms' ? [key] : []),
-    ];
+    const hasKeyAlone = type === 's3' && settings.kmsKey !== undefined && settings.encryption !== 'kms';
+    return [...(other === undefined ? [] : [same]), ...(hasKeyAlone ? [key] : [])];
   });
 }
 

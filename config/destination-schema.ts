@@ -29,6 +29,13 @@ const directory = z
     'needs either hosts: [...] or shared: true',
   );
 
+const endpoint = z
+  .string()
+  .regex(
+    /^https?:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?\/?$/,
+    'must be http(s)://host or http(s)://host:port',
+  );
+
 const s3 = z.strictObject({
   type: z.literal('s3'),
   bucket: z
@@ -36,14 +43,7 @@ const s3 = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be the name of a bucket: 3 to 63 of a-z, 0-9, - and .'),
   prefix: prefix.optional(),
   region: text.regex(/^[a-z0-9-]+$/, 'must be the name of a region, such as sa-east-1').default('us-east-1'),
-  endpoint: z
-    .string()
-    .regex(
-      /^https?:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?\/?$/,
-      'must be http(s)://host or http(s)://host:port',
-    )
-    .optional()
-    .describe('for a service that is not that of AWS'),
+  endpoint: endpoint.optional().describe('for a service that is not that of AWS'),
   pathStyle: z
     .boolean()
     .optional()
@@ -74,6 +74,27 @@ const s3 = z.strictObject({
     .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1).max(36_500) })
     .optional()
     .describe('nobody can delete an object for so long; the bucket must have object lock'),
+  bandwidth,
+  hosts: seenBy.describe('the hosts that reach it; every one unless told'),
+});
+
+const gcs = z.strictObject({
+  type: z.literal('gcs'),
+  bucket: z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/,
+      'must be the name of a bucket: 3 or more of a-z, 0-9, -, _ and ., without gs://',
+    ),
+  prefix: prefix.optional(),
+  credentials: secretReference
+    .optional()
+    .describe(
+      'the JSON of a key of a service account, or of a workload identity; what the machine itself has unless told',
+    ),
+  endpoint: endpoint
+    .optional()
+    .describe('where the service is, if not at storage.googleapis.com; without credentials none are shown there'),
   bandwidth,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
@@ -129,10 +150,11 @@ const rclone = z.strictObject({
 });
 
 /** A place that keeps copies, by its type. */
-export const destination = z.discriminatedUnion('type', [directory, s3, sftp, rclone]);
+export const destination = z.discriminatedUnion('type', [directory, s3, gcs, sftp, rclone]);
 
 export type DestinationConfig = z.output<typeof destination>;
 export type DirectoryConfig = Extract<DestinationConfig, { type: 'directory' }>;
 export type S3Config = Extract<DestinationConfig, { type: 's3' }>;
+export type GcsConfig = Extract<DestinationConfig, { type: 'gcs' }>;
 export type SftpConfig = Extract<DestinationConfig, { type: 'sftp' }>;
 export type RcloneConfig = Extract<DestinationConfig, { type: 'rclone' }>;

@@ -52,7 +52,8 @@ function hintPlainConnections(config: Config): Finding[] {
     ...Object.entries(config.servers).map(([name, server]) => ({ path: ['servers', name, 'host'], ...server })),
   ];
   const buckets = Object.entries(config.destinations).flatMap(([name, settings]) =>
-    settings.type === 's3' && /^http:\/\/(?!localhost|127\.|\[)/.test(settings.endpoint ?? '')
+    (settings.type === 's3' || settings.type === 'gcs') &&
+    /^http:\/\/(?!localhost|127\.|\[)/.test(settings.endpoint ?? '')
       ? [{ path: ['destinations', name, 'endpoint'], message: 'is http: the data cross the network unencrypted' }]
       : [],
   );

@@ -15,9 +15,6 @@ const FIELDS: Readonly<Record<string, string>> = {
 };
 
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  'destinations.*.type': {
-    gcs: 'no copy would be sent there',
-  },
   'routines.*.run': {
     backupEnvironment: 'files and keys would not be backed up; backupDatabase does the database',
     backupFiles: 'nothing would be backed up',

@@ -16,7 +16,7 @@ export interface Abandoned {
 
 /**
  * What puts that began before `before` have left and never ended. A place whose driver cleans up after itself has none:
- * a directory removes what killed puts left when it is next written to.
+ * a directory removes what killed puts left when it is next written to, and GCS forgets an upload after a week by itself.
  */
 export async function findAbandoned(
   config: DestinationConfig,

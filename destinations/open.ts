@@ -3,23 +3,32 @@ import type { DestinationConfig } from '../config/destination-schema.ts';
 import { LimitedDestination } from './bandwidth.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory/directory.ts';
+import { GcsDestination } from './gcs/gcs.ts';
 import { RcloneDestination } from './rclone/rclone.ts';
 import { S3Destination } from './s3/s3.ts';
 import { SftpDestination } from './sftp/sftp.ts';
 
+/** What this host keeps for its destinations. */
+export interface OpenOptions {
+  /** The worker's own folder for addresses of unfinished uploads (secrets); without it those of GCS begin again. */
+  readonly uploads?: string | undefined;
+}
+
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
-export function openDestination(name: string, config: DestinationConfig): Destination {
-  const place = openPlace(name, config);
+export function openDestination(name: string, config: DestinationConfig, options: OpenOptions = {}): Destination {
+  const place = openPlace(name, config, options);
   if (config.bandwidth === undefined) return place;
   return new LimitedDestination(name, place, bytesPerSecond(config.bandwidth));
 }
 
-function openPlace(name: string, config: DestinationConfig): Destination {
+function openPlace(name: string, config: DestinationConfig, { uploads }: OpenOptions): Destination {
   switch (config.type) {
     case 'directory':
       return new DirectoryDestination(name, config.path);
     case 's3':
       return new S3Destination(name, config);
+    case 'gcs':
+      return new GcsDestination(name, config, { uploads });
     case 'sftp':
       return new SftpDestination(name, config);
     case 'rclone':
@@ -32,8 +41,9 @@ export async function withDestination<T>(
   name: string,
   config: DestinationConfig,
   use: (destination: Destination) => Promise<T>,
+  options: OpenOptions = {},
 ): Promise<T> {
-  const destination = openDestination(name, config);
+  const destination = openDestination(name, config, options);
   try {
     return await use(destination);
   } finally {

@@ -2,6 +2,12 @@ import { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
 
+/** Sees every byte that passes, and says at the end what is wrong with them. */
+export interface Inspection {
+  update(chunk: Buffer): void;
+  problem(): Error | undefined;
+}
+
 /**
  * A stream from a network as a destination gives it: its errors are those of `toError`, one that ends before `length`
  * bytes is an error too, and an abort ends it with the signal's reason.
@@ -11,6 +17,7 @@ export function passOn(
   length: number | undefined,
   toError: (cause: unknown) => Error,
   signal: AbortSignal | undefined,
+  inspection?: Inspection,
 ): Readable {
   let passedBytes = 0;
   const stream = new Readable({
@@ -29,10 +36,14 @@ export function passOn(
   };
   source.on('data', (chunk: Buffer) => {
     passedBytes += chunk.length;
+    inspection?.update(chunk);
     if (!stream.push(chunk)) source.pause();
   });
   source.on('end', () => {
-    if (length === undefined || passedBytes === length) stream.push(null);
+    const isWhole = length === undefined || passedBytes === length;
+    const problem = isWhole ? inspection?.problem() : undefined;
+    if (problem !== undefined) stream.destroy(problem);
+    else if (isWhole) stream.push(null);
     else
       stream.destroy(
         toError(new CofreError('destination-unavailable', `it ended after ${passedBytes} of ${length} bytes`)),

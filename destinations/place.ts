@@ -1,5 +1,6 @@
 import type { DestinationConfig } from '../config/destination-schema.ts';
 import { directoryPlace } from './directory/place.ts';
+import { gcsPlace } from './gcs/place.ts';
 import { rclonePlace } from './rclone/place.ts';
 import { s3Place } from './s3/place.ts';
 import { sftpPlace } from './sftp/place.ts';
@@ -30,6 +31,8 @@ export function placeOf(config: DestinationConfig): Place {
       return directoryPlace(config.path);
     case 's3':
       return s3Place(config);
+    case 'gcs':
+      return gcsPlace(config);
     case 'sftp':
       return sftpPlace(config);
     case 'rclone':
@@ -43,6 +46,7 @@ export function addressOf(config: DestinationConfig): string {
     case 'directory':
       return config.path;
     case 's3':
+    case 'gcs':
       return [config.endpoint ?? '', config.bucket, config.prefix ?? ''].join(' ');
     case 'sftp':
       return [config.user, config.host, config.port, config.path].join(' ');

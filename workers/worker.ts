@@ -16,6 +16,7 @@ import { createRestoreActivities } from '../activities/restore.ts';
 import { readIfThere, Spool, writeFileWhole } from '../activities/spool.ts';
 import { readApplied } from '../activities/applied.ts';
 import { tidySpool } from '../activities/tidy-spool.ts';
+import { tidyUploads } from '../activities/tidy-uploads.ts';
 import { createTidyActivities } from '../activities/tidy.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
 import type { ConnectionConfig } from '../config/schema.ts';
@@ -128,7 +129,8 @@ async function settle(catalog: Catalog, client: Client, spool: Spool | undefined
     log.warn({ kind, id, environment }, `closed: ${reason.message}`);
   }
   if (spool === undefined) return;
-  const { removed, kept } = await tidySpool(spool, catalog);
+  const { removed: files, kept } = await tidySpool(spool, catalog);
+  const removed = [...files, ...(await tidyUploads(spool, catalog)).removed];
   if (removed.length > 0) log.warn({ removed }, 'removed what runs that are gone had left in the spool');
   if (kept.length > 0) log.warn({ kept }, 'files that stay in the spool');
 }

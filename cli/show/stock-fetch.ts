@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 
-import type { DestinationConfig, RcloneConfig, S3Config, SftpConfig } from '../../config/destination-schema.ts';
+import type {
+  DestinationConfig,
+  GcsConfig,
+  RcloneConfig,
+  S3Config,
+  SftpConfig,
+} from '../../config/destination-schema.ts';
 
 /** How stock tools reach an object of a destination. */
 export interface StockFetch {
@@ -22,6 +28,12 @@ export function stockFetch(destination: DestinationConfig, key: string): StockFe
         path: 'archive',
         lines: [s3Copy(destination, key)],
         tools: ['aws (with credentials that may read the bucket)'],
+      };
+    case 'gcs':
+      return {
+        path: 'archive',
+        lines: [gcsCopy(destination, key)],
+        tools: ['gcloud (with an account that may read the bucket)'],
       };
     case 'sftp':
       return {
@@ -45,6 +57,8 @@ export function objectAddress(destination: DestinationConfig, key: string): stri
       return join(destination.path, key);
     case 's3':
       return `s3://${join(destination.bucket, destination.prefix ?? '', key)}`;
+    case 'gcs':
+      return `gs://${join(destination.bucket, destination.prefix ?? '', key)}`;
     case 'sftp':
       return `sftp://${destination.user}@${uriHost(destination)}:${destination.port}${join(destination.path, key)}`;
     case 'rclone':
@@ -57,6 +71,15 @@ function s3Copy(destination: S3Config, key: string): string {
   const from = objectAddress(destination, key);
   const at = endpoint === undefined ? '' : ` --endpoint-url ${quote(endpoint)}`;
   return `aws s3 cp --region ${region}${at} ${quote(from)} archive`;
+}
+
+function gcsCopy(destination: GcsConfig, key: string): string {
+  const { endpoint } = destination;
+  const at =
+    endpoint === undefined
+      ? ''
+      : `CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=${quote(`${endpoint.replace(/\/$/, '')}/`)} `;
+  return `${at}gcloud storage cp ${quote(objectAddress(destination, key))} archive`;
 }
 
 function sftpGet(destination: SftpConfig, key: string): string {

@@ -77,3 +77,56 @@ describe('a destination of type s3', () => {
     }
   });
 });
+
+describe('a destination of type gcs', () => {
+  test('is a bucket, with credentials by reference, and every host reaches it', async () => {
+    const text = withBucket(
+      'type: gcs, bucket: acme_cofre.1, prefix: a/b, credentials: file:/etc/cofre/gcs.json',
+    ).replace('[volume]', '[volume, bucket]');
+    const { config } = await loadConfig(writeFiles({ 'cofre.yaml': text }));
+    assert.deepEqual(config.destinations['bucket'], {
+      type: 'gcs',
+      bucket: 'acme_cofre.1',
+      prefix: 'a/b',
+      credentials: 'file:/etc/cofre/gcs.json',
+    });
+    assert.deepEqual(hintsFor(config), []);
+  });
+
+  const wrong: [title: string, fields: string, says: RegExp][] = [
+    ['with an address for a bucket', 'type: gcs, bucket: "gs://acme"', /bucket\.bucket: must be the name of a bucket/],
+    ['with a setting of S3', 'type: gcs, bucket: abc, region: x', /region: unknown field; allowed: type, bucket/],
+    ['with a secret itself', 'type: gcs, bucket: abc, credentials: AKIA', /credentials: must be a reference/],
+    ['with a prefix that leaves it', 'type: gcs, bucket: abc, prefix: ../other', /prefix: must be names/],
+  ];
+  for (const [title, fields, says] of wrong) {
+    test(`${title} is refused with its place`, async () => {
+      const lines = await linesOf(withBucket(fields));
+      assert.ok(
+        lines.some((line) => says.test(line)),
+        lines.join('\n'),
+      );
+      assert.ok(!lines.join('\n').includes('AKIA'));
+    });
+  }
+
+  test('case 130: twice the same bucket and folder is refused, and a bucket of the same name at S3 is another', async () => {
+    const twice = (first: string): string =>
+      withBucket(`type: ${first}, bucket: abc, prefix: a }\n  other: { type: gcs, bucket: abc, prefix: a`);
+    const [line] = await linesOf(twice('gcs'));
+    assert.match(line ?? '', /destinations\.other\.bucket: is the same place as destination bucket/);
+    await loadConfig(writeFiles({ 'cofre.yaml': twice('s3') }));
+  });
+
+  test('without TLS is a hint, but on this machine', async () => {
+    for (const [endpoint, hints] of [
+      ['http://10.0.0.9:4443', 1],
+      ['http://127.0.0.1:4443', 0],
+    ] as const) {
+      const { config } = await loadConfig(
+        writeFiles({ 'cofre.yaml': withBucket(`type: gcs, bucket: abc, endpoint: "${endpoint}"`) }),
+      );
+      assert.equal(hintsFor(config).length, hints, endpoint);
+    }
+  });
+});

@@ -7,10 +7,12 @@ import { after, before, describe, test } from 'node:test';
 
 import type { DestinationConfig } from '../../config/destination-schema.ts';
 import { prepareDirectory } from '../../destinations/directory/marker.ts';
+import { gcsPlace } from '../../destinations/gcs/place.ts';
 import { bytesBody } from '../../destinations/local-file.ts';
 import { openDestination } from '../../destinations/open.ts';
 import { s3Place } from '../../destinations/s3/place.ts';
 import { sftpPlace } from '../../destinations/sftp/place.ts';
+import { GcsServer } from '../gcs-server.ts';
 import { S3Server } from '../s3-server.ts';
 import { SshServer } from '../ssh-server.ts';
 import { read } from './contract.ts';
@@ -20,21 +22,26 @@ const BYTES = 2_000_000;
 describe('a bandwidth limit', () => {
   let folder: string;
   let service: S3Server;
+  let google: GcsServer;
   let server: SshServer;
   let places: Record<string, DestinationConfig>;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'cofre-bandwidth-'));
     await prepareDirectory(folder);
     service = await S3Server.start();
+    google = await GcsServer.start();
     server = await SshServer.start();
     const bucket = await service.bucket({});
     await s3Place(bucket).prepare();
+    const gcs = await google.bucket();
+    await gcsPlace(gcs).prepare();
     const offsite = server.config(await server.root('limited'));
     await sftpPlace(offsite).prepare();
-    places = { directory: { type: 'directory', path: folder, shared: true }, s3: bucket, sftp: offsite };
+    places = { directory: { type: 'directory', path: folder, shared: true }, s3: bucket, gcs, sftp: offsite };
   });
   after(async () => {
     await service.stop();
+    await google.stop();
     await server.remove();
     await rm(folder, { recursive: true });
   });

@@ -135,7 +135,9 @@ describe('the search for secrets', () => {
         action: { type: 'startWorkflow', workflowType: 'x', taskQueue: 'x', args: [canary] },
       });
       await until('both are listed', async () => {
-        const hits = [...(await temporalTexts(client, `WorkflowId = '${id}'`))].flatMap(([place, text]) => canaries.findIn(place, text));
+        const hits = [...(await temporalTexts(client, `WorkflowId = '${id}'`))].flatMap(([place, text]) =>
+          canaries.findIn(place, text),
+        );
         const places = new Set(hits.filter(({ place }) => place.includes(id)).map(({ place }) => place.split(':')[0]));
         return ['list', 'history', 'exported history', 'description', 'schedule'].every((place) => places.has(place));
       });
