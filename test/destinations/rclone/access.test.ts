@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -126,19 +127,19 @@ describe('the rclone of a host and its configuration', () => {
   });
 
   test('a call that is cancelled ends the programs that rclone has started, too', async () => {
-    const hangs = join(remotes.folder, 'hangs');
-    await writeFile(hangs, '#!/bin/sh\nsleep 1000 &\nwait\n');
+    const [hangs, started] = [join(remotes.folder, 'hangs'), join(remotes.folder, 'started')];
+    await writeFile(hangs, `#!/bin/sh\nsleep 1000 &\necho $! >${started}\nwait\n`);
     await chmod(hangs, 0o755);
     await remotes.write({ far: { type: 'sftp', ssh: hangs } });
     const controller = new AbortController();
     const reason = new Error('the operator cancelled');
     const asked = new RcloneDestination('far', remotes.config('far:folder')).stat('a', { signal: controller.signal });
-    const sleeps = (): number[] => childrenCalled('sleep', 'any');
-    const before = sleeps();
-    await until('its ssh hangs', () => sleeps().length > before.length);
+    await until('its ssh hangs', () => existsSync(started) && readFileSync(started, 'utf8').endsWith('\n'));
+    const pid = Number(readFileSync(started, 'utf8'));
+    assert.ok(childrenCalled('sleep', 'any').includes(pid));
     controller.abort(reason);
     await assert.rejects(asked, (error) => error === reason);
-    await until('all have ended', () => sleeps().length <= before.length);
+    await until('all have ended', () => !childrenCalled('sleep', 'any').includes(pid), 10_000);
   });
 });
 
