@@ -19,7 +19,7 @@ import type { NamedDestination } from './plans.ts';
 import { asStep } from './step.ts';
 
 /** No environment can be called that, so nobody takes it for one. */
-const FOLDER = '_catalog';
+export const CATALOG_FOLDER = '_catalog';
 const LOCK_WAIT_MS = 60_000;
 
 export interface CatalogBackup {
@@ -111,7 +111,7 @@ async function keep(
   signal: AbortSignal,
 ): Promise<void> {
   const { file, sizeBytes, sha256 } = dump;
-  const folder = `${FOLDER}/${id}/`;
+  const folder = `${CATALOG_FOLDER}/${id}/`;
   if (await isThere(place, `${folder}catalog.json`, signal)) return;
   // Each attempt dumps anew, and other bytes may not have the same key.
   const key = `${randomBytes(4).toString('hex')}/catalog.dump`;

@@ -3,15 +3,19 @@ import type { Client } from '@temporalio/client';
 import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutcome } from '../catalog/restores.ts';
 import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
+import { forgetCopies, neededIn } from '../catalog/retired.ts';
+import { findUnverified } from '../catalog/missing-copies.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { closeLostRows, endAbandonedLock } from './lost-runs.ts';
 import { forgottenOldDatabases, type Removal } from './old-databases.ts';
-import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan, VerifyPlan } from './plans.ts';
+import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan, SyncPlan, VerifyPlan } from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { payableDebts, resolveCopies, whatIsMissing, type CopyRequest } from './resolve-copies.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
+import { resolveRetirement, type RetirementPlan } from './resolve-retirement.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
+import { resolveSync, type SyncRequest } from './resolve-sync.ts';
 import { resolveVerify, type VerifyRequest } from './resolve-verify.ts';
 import { asStep } from './step.ts';
 import { told } from './told.ts';
@@ -21,6 +25,14 @@ export type RestoreEnd = RestoreFacts & {
   readonly error?: FailureNote;
   readonly nothingReplaced?: boolean;
 };
+
+/** What became of the copies of a destination that is retired. */
+export interface Retired {
+  readonly forgotten: number;
+  /** Backups of which it still has the only copy: it is not forgotten as long as there are any. The first of them by name. */
+  readonly left: number;
+  readonly leftBackups: readonly string[];
+}
 
 export type ControlActivities = ReturnType<typeof createControlActivities>;
 
@@ -117,6 +129,32 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
     /** Copies that are missing and could be made from others. */
     async findDebts({ routine }: { routine: string }): ReturnType<typeof payableDebts> {
       return await asStep(() => payableDebts(catalog, routine));
+    },
+
+    async resolveSync(request: SyncRequest): Promise<SyncPlan> {
+      return await asStep(() => resolveSync(catalog, request));
+    },
+
+    /** The copies in these destinations that are not verified. */
+    async findUnverified({ destinations }: { destinations: readonly string[] }): ReturnType<typeof findUnverified> {
+      return await asStep(() => findUnverified(catalog, destinations));
+    },
+
+    async resolveRetirement(request: { destination: string; to: string }): Promise<RetirementPlan> {
+      return await asStep(() => resolveRetirement(catalog, request));
+    },
+
+    /** Forgets what a destination has, but for what only it has; removes nothing there. */
+    async retireDestination({ destination, to }: { destination: string; to: string }): Promise<Retired> {
+      return await asStep(async () => {
+        const note = {
+          code: 'refused',
+          message: `given up: ${destination} was retired to ${to}; nothing was removed there`,
+        };
+        const forgotten = await forgetCopies(catalog, destination, note);
+        const { count, backups } = await neededIn(catalog, destination);
+        return { forgotten, left: count, leftBackups: backups };
+      });
     },
 
     async resolveRoutine(request: RoutineRequest): Promise<RoutinePlan> {

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
 import { recordCopy, requireCurrentDump, settleDebt } from '../catalog/backups.ts';
+import { copyState } from '../catalog/copies-in.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Body, Destination } from '../destinations/destination.ts';
@@ -10,6 +11,7 @@ import { CofreError, messageOf } from '../errors/error.ts';
 import type { HostDependencies } from './backup.ts';
 import { archiveOf } from './local-dump.ts';
 import { markSuspect } from './mark-suspect.ts';
+import { mendCopy, type Mended } from './mend-copy.ts';
 import type { CopyPlan, NamedDestination } from './plans.ts';
 import { proveCopy } from './prove-copy.ts';
 import { samePlace } from './source.ts';
@@ -29,6 +31,29 @@ export type CopyActivities = ReturnType<typeof createCopyActivities>;
 /** The steps that bring a backup from one destination to another. Each may be killed at any instant and run again. */
 export function createCopyActivities({ spool, catalog, findClients }: HostDependencies) {
   return {
+    /**
+     * Of a copy that should be there: what is whole is proven where it is, and what is damaged is taken away once another copy was
+     * read and is whole.
+     */
+    async mendCopy({ plan, backupId, sources, destination }: FurtherCopy): Promise<Mended> {
+      return await asStep(async ({ signal, report }) => {
+        const { name, config } = destination;
+        if ((await copyState(catalog, { backupId, destination: name })) === 'verified') return { left: 'proven' };
+        const own = await getManifest(catalog, backupId);
+        const { sizeBytes, sha256 } = archiveOf(own);
+        const onProgress = (bytes: number): void => report({ doing: `look at ${name}`, bytes, ofBytes: sizeBytes });
+        const prefix = objectPrefix(plan.environment.id, backupId);
+        const copy = { catalog, findClients, name, prefix, records: spool.records, signal, onProgress };
+        const mended = await withDestination(name, config, (place) => mendCopy({ ...copy, place }, own, sources));
+        if (mended.left === 'proven') {
+          const { attempt } = own;
+          await recordCopy(catalog, { backupId, destination: name, state: 'verified', attempt, sizeBytes, sha256 });
+          await settleDebt(catalog, backupId, plan.complete);
+        }
+        return mended;
+      });
+    },
+
     /**
      * Stores the object in one more destination, in a stream from the first copy that is whole: nothing is kept on this disk.
      * A copy that turns out to be damaged is marked, and the next one is read.

@@ -68,7 +68,7 @@ export type RestoreSource =
       readonly pipeline: Pipeline;
       readonly rawBytes: number;
       readonly sizeBytes: number;
-      readonly copies: readonly { readonly destination: NamedDestination; readonly sha256: string }[];
+      readonly copies: readonly { readonly destination: NamedDestination }[];
       /** Marked so, and not accepted by anybody. */
       readonly anomalous: boolean;
       /** Newer backups that were not taken, and why. */
@@ -114,11 +114,21 @@ export interface VerifyPlan {
   readonly endsAt: string;
 }
 
+/** The catalog compared with what destinations have. */
+export interface SyncPlan {
+  readonly configVersion: number;
+  readonly destinations: readonly NamedDestination[];
+  readonly hosts: readonly string[];
+  /** ISO time by which the run closes, whatever could not be looked at. */
+  readonly endsAt: string;
+}
+
 export interface RoutinePlan {
   readonly configVersion: number;
   readonly work:
     | { readonly run: 'backupDatabase' }
     | { readonly run: 'verifyCopies' }
+    | { readonly run: 'syncCatalog' }
     | { readonly run: 'copyBackups'; readonly from?: string | undefined; readonly to: readonly string[] };
   readonly environments: readonly { readonly environment: string; readonly server: string }[];
   readonly atOnce: number;

@@ -1,5 +1,11 @@
 import { getBackup } from '../catalog/backup-list.ts';
-import { findDebts, missingCopies, runningBackups, type MissingCopy } from '../catalog/missing-copies.ts';
+import {
+  findDebts,
+  missingCopies,
+  runningBackups,
+  unverifiedCopies,
+  type MissingCopy,
+} from '../catalog/missing-copies.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { durationMs } from '../config/duration.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
@@ -12,6 +18,8 @@ export interface CopyRequest {
   readonly to: readonly string[];
   readonly from?: string;
   readonly backup?: string;
+  readonly repair?: boolean;
+  readonly onlyIn?: string;
   readonly endsAt?: string;
   readonly startedAt: string;
 }
@@ -26,7 +34,7 @@ export async function resolveCopies(catalog: Catalog, request: CopyRequest): Pro
   const to = [...new Set(request.to)].map((name) => namedDestination(config, name));
   const first = request.from === undefined ? [] : [namedDestination(config, request.from).name];
   const order = [...new Set([...first, ...policy.copies.to, ...Object.keys(config.destinations)])];
-  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id);
+  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id, request.repair === true);
   const endsAt = new Date(Date.parse(request.startedAt) + durationMs(policy.endsWithin)).toISOString();
   return {
     configVersion: version,
@@ -42,11 +50,22 @@ export async function resolveCopies(catalog: Catalog, request: CopyRequest): Pro
 /** What a destination lacks now, and which backups run that may be next. */
 export async function whatIsMissing(
   catalog: Catalog,
-  question: { environment: string; destination: string; backup?: string | undefined; before: string },
+  question: {
+    environment: string;
+    destination: string;
+    backup?: string | undefined;
+    before: string;
+    /** What should be there already, and nothing else. */
+    repair?: boolean | undefined;
+    onlyIn?: string | undefined;
+  },
 ): Promise<{ missing: MissingCopy[]; running: string[] }> {
-  const missing = await missingCopies(catalog, question);
+  const repair = question.repair === true;
+  const missing = await (repair ? unverifiedCopies : missingCopies)(catalog, question);
   const running =
-    question.backup === undefined ? await runningBackups(catalog, question.environment, question.before) : [];
+    question.backup === undefined && !repair
+      ? await runningBackups(catalog, question.environment, question.before)
+      : [];
   return { missing, running };
 }
 
@@ -65,11 +84,17 @@ export async function payableDebts(
     .filter(({ to }) => to.length > 0);
 }
 
-async function requireCopyable(catalog: Catalog, backupId: string, environment: string): Promise<void> {
+/** A copy that is not proven yet can be proven where it is, without another. */
+async function requireCopyable(
+  catalog: Catalog,
+  backupId: string,
+  environment: string,
+  repair: boolean,
+): Promise<void> {
   const backup = await getBackup(catalog, backupId);
   if (backup.environment !== environment)
     throw new CofreError('refused', `the backup ${backupId} is of ${backup.environment}, not of ${environment}`);
-  if (backup.copies.some(({ state }) => state === 'verified')) return;
+  if (repair || backup.copies.some(({ state }) => state === 'verified')) return;
   throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {
     hint: `cofre backups ${environment} lists the others`,
   });

@@ -121,11 +121,13 @@ async function backupSource(
 ): Promise<Extract<RestoreSource, { type: 'backup' }>> {
   const backup = await getBackup(catalog, backupId);
   const verified = backup.copies.filter((copy) => copy.state === 'verified');
-  const copies = verified.flatMap((copy) => {
+  // After a catalog was rebuilt nobody has read anything yet, and whoever asks for this very backup need not wait until somebody has:
+  // the restore itself takes nothing whose hash is not that of the manifest.
+  const closed = backup.state === 'complete' || backup.state === 'incomplete';
+  const usable = verified.length > 0 || !closed ? verified : backup.copies.filter((copy) => copy.state === 'uploaded');
+  const copies = usable.flatMap((copy) => {
     const destination = config.destinations[copy.destination];
-    return destination === undefined || copy.sha256 === null
-      ? []
-      : [{ destination: { name: copy.destination, config: destination }, sha256: copy.sha256 }];
+    return destination === undefined ? [] : [{ destination: { name: copy.destination, config: destination } }];
   });
   if (copies.length === 0) {
     throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {

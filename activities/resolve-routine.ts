@@ -35,7 +35,8 @@ export async function resolveRoutine(
   const slot = missing === true ? lastSlot(start, routine) : repeated;
   // Copies are made of whatever lacks them, and read again when their turn has come: nothing is left out.
   const since = work.run === 'backupDatabase' ? (slot?.toISOString() ?? null) : null;
-  const selected = selectEnvironments(config, routine.environments);
+  // It compares destinations, whichever environments they have.
+  const selected = work.run === 'syncCatalog' ? [] : selectEnvironments(config, routine.environments);
   const done = since === null ? new Set() : await verifiedSince(catalog, selected, since);
   const environments = selected
     .filter((environment) => !done.has(environment))

@@ -25,7 +25,12 @@ export async function findAnomaly(
      ORDER BY b.id DESC LIMIT 1`,
     [backup.environment, backup.id],
   );
-  if (before === undefined || before.rows < TINY_ROWS) return null;
+  return before === undefined ? null : anomalyOf(backup, before);
+}
+
+/** The same for the two that are to be compared. */
+export function anomalyOf(backup: Size, before: Size & { readonly id: string }): string | null {
+  if (before.rows < TINY_ROWS) return null;
   if (backup.rows >= before.rows * LEFT_SHARE && backup.rawBytes >= before.rawBytes * LEFT_SHARE) return null;
   const inWords = ({ rows, rawBytes }: Size): string => `${rows} rows and ${(rawBytes / 1e6).toFixed(1)} MB of data`;
   return `it has ${inWords(backup)}; the backup before, ${before.id}, has ${inWords(before)}`;

@@ -30,7 +30,7 @@ const BACKUP_MAY_BECOME: Readonly<Record<BackupState, readonly BackupOutcome[]>>
 const COPY_MAY_BECOME: Readonly<Record<CopyState, readonly CopyState[]>> = {
   uploading: ['uploaded', 'verified', 'missing', 'suspect', 'deleting'],
   uploaded: ['verified', 'missing', 'suspect', 'deleting'],
-  missing: ['uploading', 'uploaded', 'verified', 'deleting', 'deleted'],
+  missing: ['uploading', 'uploaded', 'verified', 'suspect', 'deleting', 'deleted'],
   suspect: ['uploading', 'uploaded', 'verified', 'missing', 'deleting'],
   verified: ['suspect', 'deleting'],
   deleting: ['deleted'],

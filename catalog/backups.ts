@@ -298,7 +298,8 @@ interface LockedBackup {
   readonly attempt: string | null;
 }
 
-async function lockBackup(transaction: Queries, id: string): Promise<LockedBackup> {
+/** Holds a backup's row, which is the lock of its copies too, until the transaction ends. @throws CofreError `not-known`. */
+export async function lockBackup(transaction: Queries, id: string): Promise<LockedBackup> {
   const [row] = await transaction.query<LockedBackup>(
     'SELECT environment, state, attempt FROM cofre.backups WHERE id = $1 FOR UPDATE',
     [id],

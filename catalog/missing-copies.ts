@@ -10,6 +10,11 @@ export interface MissingCopy {
 
 /** Of the rest the next run is told: one run's history must stay small. */
 const LIMIT = 200;
+/** What one run repairs at most: a child of it each. */
+const ENVIRONMENTS = 500;
+
+/** SQL: whether the copy `d` of the closed backup `b` should be there and is not known to be whole. */
+const UNVERIFIED = `b.state IN ('complete', 'incomplete') AND d.state IN ('missing', 'uploading', 'uploaded', 'suspect')`;
 
 /**
  * The verified backups of an environment that `destination` lacks, the newest first, at most 200; or only `backup`, if it is one
@@ -21,7 +26,14 @@ export async function missingCopies(
     environment,
     destination,
     backup,
-  }: { readonly environment: string; readonly destination: string; readonly backup?: string | undefined },
+    onlyIn,
+  }: {
+    readonly environment: string;
+    readonly destination: string;
+    readonly backup?: string | undefined;
+    /** Only backups that have no verified copy elsewhere. */
+    readonly onlyIn?: string | undefined;
+  },
 ): Promise<MissingCopy[]> {
   return await catalog.query<MissingCopy>(
     `SELECT b.id AS "backupId", max(c.size_bytes) AS "sizeBytes", array_agg(c.destination ORDER BY c.destination) AS "verifiedIn"
@@ -29,9 +41,53 @@ export async function missingCopies(
      WHERE b.environment = $1 AND ${VERIFIED} AND ($3::text IS NULL OR b.id = $3)
        AND NOT EXISTS (SELECT FROM cofre.copies d WHERE d.backup_id = b.id AND d.destination = $2
          AND d.state IN ('verified', 'suspect', 'deleting', 'deleted'))
+       AND ($4::text IS NULL OR NOT EXISTS (SELECT FROM cofre.copies e WHERE e.backup_id = b.id AND e.destination <> $4 AND e.state = 'verified'))
      GROUP BY b.id ORDER BY b.id DESC LIMIT ${LIMIT}`,
+    [environment, destination, backup ?? null, onlyIn ?? null],
+  );
+}
+
+/**
+ * The copies that an environment's closed backups should have in `destination` and that are not verified there: missing, damaged
+ * or not proven yet, the newest first, at most 200; or only that of `backup`. `verifiedIn` may be empty.
+ */
+export async function unverifiedCopies(
+  catalog: Queries,
+  {
+    environment,
+    destination,
+    backup,
+  }: { readonly environment: string; readonly destination: string; readonly backup?: string | undefined },
+): Promise<MissingCopy[]> {
+  return await catalog.query<MissingCopy>(
+    `SELECT b.id AS "backupId", coalesce((SELECT sum((o->>'sizeBytes')::bigint)::bigint FROM cofre.manifests m,
+         jsonb_array_elements(m.document->'objects') o WHERE m.backup_id = b.id), 0) AS "sizeBytes",
+       ARRAY(SELECT v.destination FROM cofre.copies v WHERE v.backup_id = b.id AND v.state = 'verified' ORDER BY v.destination) AS "verifiedIn"
+     FROM cofre.backups b JOIN cofre.copies d ON d.backup_id = b.id AND d.destination = $2
+     WHERE b.environment = $1 AND ($3::text IS NULL OR b.id = $3) AND ${UNVERIFIED}
+     ORDER BY b.id DESC LIMIT ${LIMIT}`,
     [environment, destination, backup ?? null],
   );
+}
+
+/**
+ * How many copies in these destinations are not verified, and of which environments, with the destinations: the first 500 of them
+ * that have any.
+ */
+export async function findUnverified(
+  catalog: Queries,
+  destinations: readonly string[],
+): Promise<{ copies: number; environments: { environment: string; to: string[] }[] }> {
+  const rows = await catalog.query<{ environment: string; to: string[]; copies: number }>(
+    `SELECT b.environment, array_agg(DISTINCT d.destination ORDER BY d.destination) AS to, count(*) AS copies
+     FROM cofre.backups b JOIN cofre.copies d ON d.backup_id = b.id
+     WHERE d.destination = ANY($1::text[]) AND ${UNVERIFIED} GROUP BY b.environment ORDER BY b.environment`,
+    [[...destinations]],
+  );
+  return {
+    copies: rows.reduce((sum, { copies }) => sum + copies, 0),
+    environments: rows.slice(0, ENVIRONMENTS).map(({ environment, to }) => ({ environment, to })),
+  };
 }
 
 /** The backups of an environment that run now and began before `before` (ISO 8601). */

@@ -9,6 +9,8 @@ import type { GlobalOptions } from './session.ts';
 const EFFECTS: Readonly<Record<string, string>> = {
   backupDatabase: 'stops the tools and removes the local files; copies that are verified already stay',
   verifyCopies: 'stops reading; what was found until then stands',
+  retireDestination: 'stops copying; what was copied stays, and the destination is not forgotten',
+  syncCatalog: 'stops the comparison or the repair; what was marked or repaired stays so',
   copyBackups: 'stops the copy that is under way, which stays missing; copies that are verified already stay',
   restoreDatabase:
     'stops the tools and removes what was loaded; the live database stays as it is (unless the names were swapped already)',

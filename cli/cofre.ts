@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, Readonly<Record<string, () => Promise<Co
     ensure: () => import('./ensure.ts'),
     copy: () => import('./copy.ts'),
     verify: () => import('./verify.ts'),
+    sync: () => import('./sync.ts'),
     backups: () => import('./backups.ts'),
     show: () => import('./show.ts'),
     status: () => import('./status.ts'),
@@ -39,6 +40,7 @@ const COMMANDS: Readonly<Record<string, Readonly<Record<string, () => Promise<Co
     doctor: () => import('./doctor.ts'),
     accept: () => import('./accept.ts'),
     destination: () => import('./destination.ts'),
+    catalog: () => import('./catalog.ts'),
   },
 };
 

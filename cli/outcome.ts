@@ -2,18 +2,21 @@ import type { BackupResult } from '../workflows/backup-database.ts';
 import type { CopiesResult } from '../workflows/copy-backups.ts';
 import type { EnsureResult } from '../workflows/ensure-database.ts';
 import type { RestoreResult } from '../workflows/restore-into.ts';
+import type { RetireResult } from '../workflows/retire-destination.ts';
 import type { RoutineResult } from '../workflows/night.ts';
 import type { VerifyResult } from '../workflows/verify-copies.ts';
+import type { SyncResult } from '../workflows/sync-catalog.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { printReason } from './failure.ts';
 import { bytesInWords, durationInWords, printJson, say } from './print.ts';
 import type { RunEnd } from './run-end.ts';
+import { syncInWords } from './sync-words.ts';
 import type { GlobalOptions } from './session.ts';
 import type { RunId } from './start.ts';
 
 /** Prints how a run ended, in words or as the one JSON document, and gives the command's exit code. */
 export function reportEnd(options: GlobalOptions, end: RunEnd): number {
-  const { workflowId, runId, state, backupId, environment, startedAt, finishedAt, reason } = end;
+  const { workflow, workflowId, runId, state, backupId, environment, startedAt, finishedAt, reason } = end;
   if (reason !== undefined) printReason(reason);
   else for (const line of endInWords(end)) say(options, line);
   if (options.json) {
@@ -30,6 +33,7 @@ export function reportEnd(options: GlobalOptions, end: RunEnd): number {
       startedAt,
       finishedAt,
       ...(isAnomalous(end) ? { anomalous: true } : {}),
+      ...(workflow === 'syncCatalog' && reason === undefined ? { sync: end.result } : {}),
       ...(error === undefined ? {} : { error }),
     });
   }
@@ -67,6 +71,10 @@ function endInWords(end: RunEnd): string[] {
       return copiesInWords(end, end.result as CopiesResult);
     case 'verifyCopies':
       return proofsInWords(end, end.result as VerifyResult);
+    case 'syncCatalog':
+      return syncInWords(end, end.result as SyncResult);
+    case 'retireDestination':
+      return retirementInWords(end, end.result as RetireResult);
     case 'runRoutine':
       return routineInWords(end, end.result as RoutineResult);
     default:
@@ -140,7 +148,19 @@ function restoreInWords(result: RestoreResult): string[] {
   return lines;
 }
 
-function routineInWords(end: RunEnd, { routine, environments }: RoutineResult): string[] {
+function retirementInWords(end: RunEnd, result: RetireResult): string[] {
+  const { destination, forgotten, left, leftBackups } = result;
+  const words = `${forgotten} ${forgotten === 1 ? 'copy' : 'copies'} in ${destination} forgotten in ${took(end)}; nothing was removed there`;
+  if (left === 0) return [words, `next: take ${destination} out of destinations: in cofre.yaml, then cofre apply`];
+  return [
+    words,
+    `  kept, because only ${destination} has something of them: ${leftBackups.join(', ')}${left > leftBackups.length ? ', …' : ''}`,
+    `next: cofre sync ${destination} --repair, then retire it again`,
+  ];
+}
+
+function routineInWords(end: RunEnd, { routine, environments, sync }: RoutineResult): string[] {
+  if (sync !== undefined) return [`routine ${routine} done in ${took(end)}`, ...syncInWords(end, sync)];
   const sizeBytes = environments.reduce((sum, { sizeBytes: size }) => sum + (size ?? 0), 0);
   return [
     `routine ${routine} done in ${took(end)}: ${environments.length === 1 ? '1 environment' : `${environments.length} environments`}, ${bytesInWords(sizeBytes)}`,

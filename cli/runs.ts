@@ -9,7 +9,10 @@ import type { GlobalOptions } from './session.ts';
 const MOST = 200;
 const RECENT_MS = 24 * 3_600_000;
 /** What people start and wait for. */
-const MAIN = ['backupDatabase', 'copyBackups', 'verifyCopies', 'restoreDatabase', 'ensureDatabase', 'runRoutine'];
+const MAIN = [
+  ...['backupDatabase', 'copyBackups', 'verifyCopies', 'syncCatalog', 'retireDestination'],
+  ...['restoreDatabase', 'ensureDatabase', 'runRoutine'],
+];
 /** What these bring with them: locks, plans, the timers that remove replaced databases. */
 const BESIDE = ['holdEnvironment', 'planRestore', 'dropOldDatabase'];
 

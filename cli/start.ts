@@ -7,7 +7,9 @@ import type {
   CopyInput,
   EnsureInput,
   RestoreInput,
+  RetireInput,
   RoutineInput,
+  SyncInput,
   VerifyInput,
 } from '../workflows/inputs.ts';
 import { CONTROL_QUEUE } from '../workflows/queues.ts';
@@ -21,7 +23,9 @@ export interface Inputs {
   ensureDatabase: EnsureInput;
   planRestore: RestoreInput;
   restoreDatabase: RestoreInput;
+  retireDestination: RetireInput;
   runRoutine: RoutineInput;
+  syncCatalog: SyncInput;
 }
 
 /** Which run: enough to follow, cancel or find it. */
@@ -34,7 +38,7 @@ export interface RunId {
 export interface Order<K extends keyof Inputs> {
   readonly workflow: K;
   readonly input: Inputs[K];
-  /** The environment, or the routine: the second part of the run's id. */
+  /** The environment, the routine or the destination: the second part of the run's id. */
   readonly subject: string;
   /** One line for the Temporal UI. */
   readonly summary: string;
@@ -72,7 +76,9 @@ function common<K extends keyof Inputs>({ workflow, input, subject, summary }: O
     workflow === 'runRoutine'
       ? { key: searchAttributes.routine, value: subject }
       : { key: searchAttributes.environment, value: subject };
-  return { taskQueue: CONTROL_QUEUE, args: [input], staticSummary: summary, typedSearchAttributes: [attribute] };
+  // It is about destinations, and about whatever environments they have.
+  const attributes = workflow === 'syncCatalog' || workflow === 'retireDestination' ? [] : [attribute];
+  return { taskQueue: CONTROL_QUEUE, args: [input], staticSummary: summary, typedSearchAttributes: attributes };
 }
 
 /** `20261120T210000Z` */

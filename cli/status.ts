@@ -148,7 +148,7 @@ function healthRow({
   if (failure !== null) trouble.push(`${failure.id} ${failure.state}: ${failure.code}: ${firstLine(failure.message)}`);
   if (restoreFailure !== null)
     trouble.push(`the last restore failed: ${restoreFailure.code}: ${firstLine(restoreFailure.message)}`);
-  if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing or damaged`);
+  if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing, damaged or not proven yet`);
   const age = verified === null ? '' : `${durationInWords(Date.now() - Date.parse(verified.dataFrom))} ago`;
   return [environment, stage, verified?.id ?? 'none', age, trouble.join('; ')];
 }

@@ -14,6 +14,7 @@ const PHASES: Readonly<Record<Phase, string>> = {
   dump: 'dumps the database',
   compress: 'compresses the dump',
   copies: 'sends the copies and verifies them',
+  compare: 'compares the catalog with its destinations',
   fetch: 'fetches the backup and checks it',
   load: 'loads it under a temporary name and compares it',
   swap: 'swaps the names',

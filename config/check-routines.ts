@@ -21,17 +21,23 @@ export function checkRoutines(config: Checkable): Finding[] {
       findings.push({ path: [...path, 'environments'], message: 'matches no environment: nothing would be backed up' });
     }
     findings.push(...checkWork(path, routine));
-    return [...findings, ...checkEnds(config, name, routine, selected)];
+    return routine.run === 'syncCatalog' ? findings : [...findings, ...checkEnds(config, name, routine, selected)];
   });
 }
 
 /** Only a routine that copies says from where to where, and only one that reads again within which time. */
-function checkWork(path: Path, { run, from, to, within }: RoutineConfig): Finding[] {
+function checkWork(path: Path, { run, from, to, within, environments }: RoutineConfig): Finding[] {
   if (within !== undefined && run !== 'verifyCopies')
     return [{ path: [...path, 'within'], message: 'is for run: verifyCopies' }];
+  if (run === 'syncCatalog' && Object.keys(environments).length > 0)
+    return [
+      { path: [...path, 'environments'], message: 'is not for run: syncCatalog, which compares whole destinations' },
+    ];
   if (run !== 'copyBackups') {
     const given = from !== undefined ? 'from' : to !== undefined ? 'to' : undefined;
     if (given === undefined) return [];
+    if (run === 'syncCatalog')
+      return [{ path: [...path, given], message: 'is not for run: syncCatalog, which compares every destination' }];
     return [{ path: [...path, given], message: 'is for run: copyBackups; the policies say where backups are kept' }];
   }
   if (to === undefined)

@@ -19,7 +19,6 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     backupEnvironment: 'files and keys would not be backed up; backupDatabase does the database',
     backupFiles: 'nothing would be backed up',
     backupKeys: 'nothing would be backed up',
-    syncCatalog: 'nothing would be compared',
     pruneBackups: 'nothing would be deleted',
     restoreDrill: 'nothing would be proven',
     checkObjectives: 'no alarm would fire',

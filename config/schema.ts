@@ -121,7 +121,7 @@ const routine = z.strictObject({
     })
     .default('daily'),
   timezone: timezone.default('America/Sao_Paulo'),
-  run: z.enum(['backupDatabase', 'copyBackups', 'verifyCopies']),
+  run: z.enum(['backupDatabase', 'copyBackups', 'verifyCopies', 'syncCatalog']),
   from: name.optional().describe('for copyBackups: the destination to read from first'),
   to: z.array(name).min(1).optional().describe('for copyBackups: the destinations that get what they lack'),
   within: duration

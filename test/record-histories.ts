@@ -79,6 +79,12 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
   record('copy-backups', await run('copy', backup.backupId, '--to', 'second'));
   record('verify-copies', await run('verify', backup.backupId));
 
+  await rm(join(`${installation.backups}-2`, 'one', backup.backupId), { recursive: true });
+  record('sync-catalog', await run('sync', '--repair'));
+  record('copy-backups-repair', await newest(client, 'copyBackups'));
+  await run('backup', 'one', '--to', 'second');
+  record('retire-destination', await run('destination', 'retire', 'second', '--to', 'volume', '--yes'));
+
   const release = await holdTable(installation.target('one'), 'vendas.cliente');
   const cancelled = await run('backup', 'one', '--no-follow');
   await until('the dump is under way', () => dumpsOf(installation, 'one').length > 0);

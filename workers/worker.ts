@@ -16,6 +16,7 @@ import { createRestoreActivities } from '../activities/restore.ts';
 import { readIfThere, Spool, writeFileWhole } from '../activities/spool.ts';
 import { readApplied } from '../activities/applied.ts';
 import { tidySpool } from '../activities/tidy-spool.ts';
+import { createSyncActivities } from '../activities/sync.ts';
 import { tidyUploads } from '../activities/tidy-uploads.ts';
 import { createTidyActivities } from '../activities/tidy.ts';
 import { openCatalog, type Catalog } from '../catalog/open.ts';
@@ -87,6 +88,7 @@ export async function startWorker({
         ...createCopyActivities(dependencies),
         ...createVerifyActivities(dependencies),
         ...createRestoreActivities(dependencies),
+        ...createSyncActivities(dependencies),
         ...createTidyActivities(dependencies),
         ...createCatalogActivities(dependencies),
       };

@@ -4,7 +4,7 @@ import { sees, type CopyPlan, type NamedDestination } from '../activities/plans.
 import type { MissingCopy } from '../catalog/missing-copies.ts';
 import { describeCopies, type CopiesProgress } from './copies-text.ts';
 import { makeCopy, TOLD, type CopyOutcome } from './copy-to.ts';
-import { failRun, reasonOf } from './failure.ts';
+import { failRun, reasonOf, type Reason } from './failure.ts';
 import type { CopyInput } from './inputs.ts';
 import { chooseHost, onHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
@@ -39,7 +39,10 @@ export async function copyBackups(input: CopyInput): Promise<CopiesResult> {
   openRun(
     'copyBackups',
     input,
-    { environment: 'name', to: 'names', 'from?': 'name', 'backup?': 'backup', 'routine?': 'name', 'endsAt?': 'time' },
+    {
+      ...{ environment: 'name', to: 'names', 'from?': 'name', 'backup?': 'backup', 'repair?': 'flag' },
+      ...{ 'onlyIn?': 'name', 'routine?': 'name', 'endsAt?': 'time' },
+    },
     '{"environment": "acme-prod", "to": ["offsite"]}',
   );
   const startedAt = new Date(Date.now()).toISOString();
@@ -54,9 +57,9 @@ export async function copyBackups(input: CopyInput): Promise<CopiesResult> {
   const progress: CopiesProgress = { plan, waits: new Map(), under: new Map(), running: [], copies: [] };
   try {
     show(progress, 'copies');
-    await Promise.all(
-      plan.to.map((destination) => fill(destination, progress, { backup: input.backup, before: startedAt })),
-    );
+    const { backup, onlyIn, repair = false } = input;
+    const which = { backup, onlyIn, repair, before: startedAt };
+    await Promise.all(plan.to.map((destination) => fill(destination, progress, which)));
   } catch (error) {
     throw await giveUp(progress, error);
   }
@@ -74,19 +77,19 @@ export async function copyBackups(input: CopyInput): Promise<CopiesResult> {
 async function fill(
   destination: NamedDestination,
   progress: CopiesProgress,
-  { backup, before }: { backup: string | undefined; before: string },
+  which: { backup: string | undefined; onlyIn: string | undefined; repair: boolean; before: string },
 ): Promise<void> {
   const { plan } = progress;
   const tried = new Set<string>();
   for (;;) {
-    const question = { environment: plan.environment.id, destination: destination.name, backup, before };
+    const question = { environment: plan.environment.id, destination: destination.name, ...which };
     const { missing, running } = await control.whatIsMissing(question);
     progress.running = running;
     const next = missing.find(({ backupId }) => !tried.has(backupId));
     const timeIsOver = Date.now() >= Date.parse(plan.endsAt);
     if (next !== undefined && !timeIsOver) {
       tried.add(next.backupId);
-      await copyOne(next, destination, progress);
+      await copyOne(next, destination, progress, which.repair);
     } else if (running.length === 0 || timeIsOver) {
       const left = missing.filter(({ backupId }) => !tried.has(backupId));
       for (const { backupId, sizeBytes } of left) tooLate(progress, destination.name, backupId, sizeBytes);
@@ -105,7 +108,12 @@ function tooLate(progress: CopiesProgress, destination: string, backupId: string
   progress.copies = [...progress.copies, { destination, state: 'missing', reason, backupId, sizeBytes }];
 }
 
-async function copyOne(missing: MissingCopy, destination: NamedDestination, progress: CopiesProgress): Promise<void> {
+async function copyOne(
+  missing: MissingCopy,
+  destination: NamedDestination,
+  progress: CopiesProgress,
+  repair: boolean,
+): Promise<void> {
   const { plan, waits, under } = progress;
   const { backupId, sizeBytes } = missing;
   const wait: Wait = {
@@ -117,30 +125,53 @@ async function copyOne(missing: MissingCopy, destination: NamedDestination, prog
   under.set(destination.name, missing);
   show(progress, 'copies');
   const sources = plan.from.filter(({ name }) => missing.verifiedIn.includes(name) && name !== destination.name);
-  const copy = await makeCopy({ backupId, destination: destination.name, wait }, () =>
-    copyOnOneHost(plan, wait.endsAt, { backupId, sources, destination }),
-  );
+  const one = { backupId, sources, destination };
+  let kept: Reason | undefined;
+  const copy = await makeCopy({ backupId, destination: destination.name, wait }, async () => {
+    kept = await copyOnOneHost(plan, wait.endsAt, one, repair);
+  });
   under.delete(destination.name);
-  progress.copies = [...progress.copies, { ...copy, backupId, sizeBytes }];
+  const outcome =
+    kept === undefined ? copy : { destination: destination.name, state: 'missing' as const, reason: kept };
+  progress.copies = [...progress.copies, { ...outcome, backupId, sizeBytes }];
   show(progress, 'copies');
 }
 
+/** Gives why a damaged copy must stay as it is; undefined when a whole one is there. */
 async function copyOnOneHost(
   plan: CopyPlan,
   endsAt: Date,
   copy: { backupId: string; sources: readonly NamedDestination[]; destination: NamedDestination },
-): Promise<void> {
+  repair: boolean,
+): Promise<Reason | undefined> {
   const { backupId, destination } = copy;
   // Nothing of it is kept on a host, so any will do that reaches both ends.
   const able = plan.hosts.filter(
-    (host) => sees(host, destination.config) && copy.sources.some(({ config }) => sees(host, config)),
+    (host) =>
+      sees(host, destination.config) &&
+      // What is whole where it is needs no source to be proven.
+      ((repair && copy.sources.length === 0) || copy.sources.some(({ config }) => sees(host, config))),
   );
   const { host } = await chooseHost(able, (candidate) => probe(candidate, `is ${candidate} there?`).checkHost());
   const step = { ...copy, plan, sources: copy.sources.filter(({ config }) => sees(host, config)) };
-  await onHost(host, async () => {
+  return await onHost(host, async () => {
+    if (repair) {
+      const mended = await heavy(host, endsAt, `look at ${backupId} in ${destination.name}`, TOLD).mendCopy(step);
+      if (mended.left === 'proven') return undefined;
+      if (mended.left === 'damaged') return mustStay(copy, mended.why);
+    }
     await heavy(host, endsAt, `copy ${backupId} to ${destination.name}`, TOLD).copyObject(step);
     await heavy(host, endsAt, `verify ${backupId} in ${destination.name}`, TOLD).verifyCopy(step);
+    return undefined;
   });
+}
+
+function mustStay({ backupId, destination }: { backupId: string; destination: NamedDestination }, why: string): Reason {
+  return {
+    code: 'bad-content',
+    message: `the damaged copy of ${backupId} in ${destination.name} was left as it is: ${why}`,
+    hint: 'it may be the last of this backup; when another destination has a whole copy again, cofre sync --repair replaces it',
+  };
 }
 
 /** Copies that were made stay; those under way will not be there. */

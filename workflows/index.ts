@@ -8,5 +8,7 @@ export { dropOldDatabase } from './drop-old-database.ts';
 export { ensureDatabase } from './ensure-database.ts';
 export { holdEnvironment } from './lock.ts';
 export { planRestore, restoreDatabase } from './restore-database.ts';
+export { retireDestination } from './retire-destination.ts';
 export { runRoutine } from './run-routine.ts';
+export { syncCatalog } from './sync-catalog.ts';
 export { verifyCopies } from './verify-copies.ts';

@@ -23,6 +23,26 @@ export interface CopyInput {
   readonly from?: string;
   /** Only this one; every verified backup unless told. */
   readonly backup?: string;
+  /** Only copies that should be there: what is missing is made, what is not proven is proven, what is damaged is replaced. */
+  readonly repair?: boolean;
+  /** Only backups of which no destination but this has a verified copy. */
+  readonly onlyIn?: string;
+  /** Set by a routine. */
+  readonly routine?: string;
+  readonly endsAt?: string;
+}
+
+export interface RetireInput {
+  readonly destination: string;
+  /** The destination that gets what only the other one has. */
+  readonly to: string;
+}
+
+export interface SyncInput {
+  /** Names of destinations; every one unless told. */
+  readonly destinations?: readonly string[];
+  /** Afterwards make, prove or replace the copies that are not verified. */
+  readonly repair?: boolean;
   /** Set by a routine. */
   readonly routine?: string;
   readonly endsAt?: string;

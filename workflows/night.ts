@@ -14,6 +14,7 @@ import { copyBackups, type CopiesResult } from './copy-backups.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import { asWritten, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
+import type { SyncResult } from './sync-catalog.ts';
 import { verifyCopies, type VerifyResult } from './verify-copies.ts';
 import { bytesInWords, timeInWords } from './words.ts';
 
@@ -31,7 +32,14 @@ interface EnvironmentOutcome {
 export interface RoutineResult {
   readonly routine: string;
   readonly environments: readonly EnvironmentOutcome[];
+  /** Of a routine that compares the catalog with its destinations. */
+  readonly sync?: SyncResult;
 }
+
+/** The plan of a routine that works on one environment after the other. */
+export type NightPlan = Omit<RoutinePlan, 'work'> & {
+  readonly work: Exclude<RoutinePlan['work'], { run: 'syncCatalog' }>;
+};
 
 const STATES = {
   done: '**Done.**',
@@ -67,7 +75,7 @@ const REASON_CHARACTERS = 300;
 /** The backups (or the further copies) of one night, under limits in total and for each database server. */
 export class Night {
   readonly #routine: string;
-  readonly #plan: RoutinePlan;
+  readonly #plan: NightPlan;
   readonly #outcomes: EnvironmentOutcome[];
   readonly #servers: ReadonlyMap<string, string>;
   readonly #notes: [string, string][] = [];
@@ -76,7 +84,7 @@ export class Night {
   #lacksCatalog = false;
   #over = false;
 
-  constructor(routine: string, plan: RoutinePlan) {
+  constructor(routine: string, plan: NightPlan) {
     this.#routine = routine;
     this.#plan = plan;
     this.#outcomes = plan.environments.map(({ environment }) => ({ environment, state: 'waiting' }));

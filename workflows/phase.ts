@@ -10,6 +10,7 @@ export type Phase =
   | 'dump'
   | 'compress'
   | 'copies'
+  | 'compare'
   | 'fetch'
   | 'load'
   | 'swap'

@@ -24,6 +24,7 @@ import { chooseHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, light, probe, soon } from './steps.ts';
+import { syncTonight } from './sync-tonight.ts';
 
 /** Set by Temporal on what a schedule starts. */
 const SCHEDULED_AT = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
@@ -45,7 +46,8 @@ export async function runRoutine(input: RoutineInput): Promise<RoutineResult> {
       ...(scheduledAt === undefined ? {} : { scheduledAt }),
     }),
   }));
-  const night = new Night(input.routine, plan);
+  if (plan.work.run === 'syncCatalog') return await syncTonight(input.routine, plan);
+  const night = new Night(input.routine, { ...plan, work: plan.work });
   if (settled.closed > 0) night.note('closed, because no run owned them', settled.rows.join(', '));
   await startRemovals(settled.removals);
   // Beside the night, so that a host that does not answer delays nothing.

@@ -5,6 +5,7 @@ import type { CatalogActivities } from '../activities/catalog-backup.ts';
 import type { CopyActivities } from '../activities/copy.ts';
 import type { ControlActivities } from '../activities/control.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
+import type { SyncActivities } from '../activities/sync.ts';
 import type { TidyActivities } from '../activities/tidy.ts';
 import type { VerifyActivities } from '../activities/verify-again.ts';
 import type { ErrorCode } from '../errors/error.ts';
@@ -15,6 +16,7 @@ type HostActivities = BackupActivities &
   CatalogActivities &
   CopyActivities &
   RestoreActivities &
+  SyncActivities &
   TidyActivities &
   VerifyActivities;
 

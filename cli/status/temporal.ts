@@ -34,7 +34,10 @@ export interface QueueStatus {
 }
 
 /** What people wait for; the locks and timers that belong to it are left out. */
-const SHOWN = ['backupDatabase', 'copyBackups', 'verifyCopies', 'restoreDatabase', 'ensureDatabase', 'runRoutine'];
+const SHOWN = [
+  ...['backupDatabase', 'copyBackups', 'verifyCopies', 'syncCatalog', 'retireDestination'],
+  ...['restoreDatabase', 'ensureDatabase', 'runRoutine'],
+];
 const MOST_RUNS = 200;
 
 export async function runningRuns(client: Client, environment: string | undefined): Promise<RunningRun[]> {

@@ -6,6 +6,7 @@ import { createCatalogActivities } from '../../activities/catalog-backup.ts';
 import { createControlActivities } from '../../activities/control.ts';
 import { createCopyActivities } from '../../activities/copy.ts';
 import { createRestoreActivities } from '../../activities/restore.ts';
+import { createSyncActivities } from '../../activities/sync.ts';
 import { createTidyActivities } from '../../activities/tidy.ts';
 import { createVerifyActivities } from '../../activities/verify-again.ts';
 import { crashAll, freezeWorker, killWorker, record, type CrashCase, type Disturbance } from '../crash/matrix.ts';
@@ -48,6 +49,7 @@ describe('a worker that dies or freezes', () => {
       ...createCopyActivities(nothing),
       ...createVerifyActivities(nothing),
       ...createRestoreActivities(nothing),
+      ...createSyncActivities(nothing),
       ...createTidyActivities(nothing),
     };
     const met = new Set([...records.values()].flat().map(({ activity }) => activity));

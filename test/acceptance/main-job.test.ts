@@ -164,7 +164,7 @@ describe('the main job, by the command line', () => {
       '--yes',
     ]);
     assert.equal(damaged.error?.code, 'bad-content', JSON.stringify(damaged));
-    assert.match((await installation.cofre(['status', 'prod'])).stdout, /1 copy is missing or damaged/);
+    assert.match((await installation.cofre(['status', 'prod'])).stdout, /1 copy is missing, damaged or not proven yet/);
     const good = await installation.json<RunResult>(['restore', '--from', 'prod', '--latest', '--to', 'prod', '--yes']);
     assert.equal(good.state, 'restored', JSON.stringify(good));
     assert.equal(good.backupId, backups.get('prod'));

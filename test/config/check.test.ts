@@ -141,6 +141,11 @@ describe('what is wrong between entries', () => {
       '17:56 routines.r.to: is for run: copyBackups; the policies say where backups are kept',
     ],
     [
+      'a routine that compares only a part of its destinations',
+      `${WHOLE}routines: { r: { at: "06:00", run: syncCatalog, to: [volume] } }\n`,
+      '17:53 routines.r.to: is not for run: syncCatalog, which compares every destination',
+    ],
+    [
       'a routine for nobody',
       `${WHOLE}routines: { r: { at: "21:00", run: backupDatabase, environments: { stage: homologation } } }\n`,
       '17:66 routines.r.environments: matches no environment: nothing would be backed up',

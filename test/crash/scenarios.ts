@@ -1,3 +1,6 @@
+import { readdir, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import type { WorkflowHandle } from '@temporalio/client';
 
 import type { Position } from './protocol.ts';
@@ -182,6 +185,46 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     ...backup,
+    name: 'a comparison of the catalog',
+    purpose: 'staged',
+    workflow: 'syncCatalog',
+    ends: 'incomplete',
+    makes: 0,
+    differsIn: ['resolveSync', 'compareDestination', 'findUnverified'],
+    onlyThese: true,
+    async prepare(site, environment) {
+      await damageCopy(site, environment);
+      return { destinations: [asideOf(environment)] };
+    },
+  },
+  {
+    ...backup,
+    name: 'a repair of a damaged copy',
+    purpose: 'staged',
+    workflow: 'copyBackups',
+    makes: 0,
+    differsIn: ['mendCopy'],
+    async prepare(site, environment) {
+      return { environment, backup: await damageCopy(site, environment), to: [asideOf(environment)], repair: true };
+    },
+  },
+  {
+    ...backup,
+    name: 'a destination that is retired',
+    purpose: 'staged',
+    workflow: 'retireDestination',
+    makes: 0,
+    differsIn: ['resolveRetirement', 'retireDestination'],
+    onlyThese: true,
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      const started = await site.startRun('backupDatabase', environment, { environment, to: [asideOf(environment)] });
+      await started.result();
+      return { destination: asideOf(environment), to: 'offsite' };
+    },
+  },
+  {
+    ...backup,
     name: 'a night',
     purpose: 'staged',
     workflow: 'runRoutine',
@@ -194,6 +237,22 @@ export const scenarios: readonly Scenario[] = [
     },
   },
 ];
+
+/** A destination in which only this environment has copies, and where nobody looks for half-made things. */
+function asideOf(environment: string): string {
+  return `old-${environment}`;
+}
+
+/** A new backup, of which the copy in another destination was cut by hand. */
+async function damageCopy(site: CrashSite, environment: string): Promise<string> {
+  await site.makeDatabase(environment);
+  const backup = await site.makeBackup(environment);
+  await (await site.startRun('copyBackups', environment, { environment, backup, to: [asideOf(environment)] })).result();
+  const folder = join(site.installation.folder, asideOf(environment), environment, backup);
+  const archive = (await readdir(folder, { recursive: true })).find((name) => name.endsWith('.tar'));
+  await truncate(join(folder, archive ?? ''), 1_000);
+  return backup;
+}
 
 /** The state of a run's result, or the code with which it failed. */
 export async function endOf(site: CrashSite, environment: string, handle: WorkflowHandle): Promise<string> {

@@ -254,7 +254,12 @@ function configure(
       // Started by the tests alone: its time is half a day away.
       const at = `${String((new Date().getUTCHours() + 12) % 24).padStart(2, '0')}:30`;
       const routine = { at, timezone: 'UTC', run: 'backupDatabase', environments: { names: [environment] } };
-      if (purpose === 'staged') config.routines[environment] = routine;
+      if (purpose !== 'staged') continue;
+      config.routines[environment] = routine;
+      // To be damaged, compared and retired: no other environment has copies there.
+      const old = join(folder, `old-${environment}`);
+      mkdirSync(old, { mode: 0o700 });
+      config.destinations[`old-${environment}`] = { type: 'directory', path: old, hosts: ['h1'] };
     }
   }
 }

@@ -112,8 +112,11 @@ export class Watcher {
     for (const { environment, id, destination, sha256 } of rows) {
       if (this.#verified.has(`${id} ${destination}`)) continue;
       this.#verified.add(`${id} ${destination}`);
+      const place = this.#site.places.get(destination);
+      // What lies there is damaged on purpose.
+      if (place === undefined) continue;
       const path = join(environment, id, 'manifest.json');
-      const bytes = await readFile(join(this.#site.places.get(destination) ?? '', path)).catch(ignoreGone);
+      const bytes = await readFile(join(place, path)).catch(ignoreGone);
       if (bytes === undefined)
         this.faults.push(`the catalog calls ${id} verified in ${destination}, and there is no ${path}`);
       else if (!parseManifest(bytes).objects.some((object) => object.sha256 === sha256))

@@ -25,7 +25,9 @@ test('the public names of the workflows stay: running executions are found by th
     'holdEnvironment',
     'planRestore',
     'restoreDatabase',
+    'retireDestination',
     'runRoutine',
+    'syncCatalog',
     'verifyCopies',
   ]);
 });

@@ -1,0 +1,43 @@
+import { neededIn } from '../catalog/retired.ts';
+import type { Catalog } from '../catalog/open.ts';
+import type { AppliedConfig } from '../config/schema.ts';
+import { CofreError } from '../errors/error.ts';
+import { namedDestination, readApplied } from './applied.ts';
+
+export interface RetirementPlan {
+  readonly configVersion: number;
+  readonly environments: readonly string[];
+}
+
+/**
+ * Resolves a run that retires a destination: the environments of which only it has something.
+ * @throws CofreError `refused` while the configuration still sends copies there, or would have them go where they are.
+ */
+export async function resolveRetirement(
+  catalog: Catalog,
+  { destination, to }: { destination: string; to: string },
+): Promise<RetirementPlan> {
+  const { version, config } = await readApplied(catalog);
+  for (const name of [destination, to]) namedDestination(config, name);
+  if (destination === to) throw new CofreError('refused', `${destination} cannot be retired to itself`);
+  const users = usersOf(config, destination);
+  if (users.length > 0) {
+    throw new CofreError('refused', `${destination} still gets copies: ${users.join(', ')}`, {
+      hint: 'take it out there in cofre.yaml and cofre apply, but leave it in destinations: until it is retired',
+    });
+  }
+  // One that has left the configuration cannot be copied; its backups are told as left.
+  const { environments } = await neededIn(catalog, destination);
+  return { configVersion: version, environments: environments.filter((id) => Object.hasOwn(config.environments, id)) };
+}
+
+function usersOf({ policies, routines }: AppliedConfig, destination: string): string[] {
+  return [
+    ...Object.entries(policies).flatMap(([name, { copies }]) =>
+      copies.to.includes(destination) ? [`policies.${name}`] : [],
+    ),
+    ...Object.entries(routines).flatMap(([name, { from, to }]) =>
+      from === destination || to?.includes(destination) === true ? [`routines.${name}`] : [],
+    ),
+  ];
+}

@@ -1,0 +1,33 @@
+import type { SyncResult } from '../workflows/sync-catalog.ts';
+import { copiesInWords, countsInWords, DIFFERENCE_WORDS, listDifferences } from '../workflows/differences-text.ts';
+import { durationInWords } from './print.ts';
+import type { RunEnd } from './run-end.ts';
+
+/** What a run of `syncCatalog` found and did, in words. */
+export function syncInWords(
+  { startedAt, finishedAt, workflowId }: RunEnd,
+  { compared, notCompared, repaired, unverified }: SyncResult,
+): string[] {
+  const copies = compared.reduce((sum, one) => sum + one.compared, 0);
+  const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
+  const lines = [`compared ${copies} ${copies === 1 ? 'copy' : 'copies'} in ${took}`];
+  for (const { destination, reason } of notCompared) {
+    lines.push(`  ${destination}: not compared, nothing there was marked: ${reason.message}`);
+    if (reason.hint !== undefined) lines.push(`    → ${reason.hint}`);
+  }
+  for (const one of compared) lines.push(`  ${one.destination}: ${countsInWords(one)}`);
+  for (const { kind, destination, environment, backupId, what } of listDifferences(compared)) {
+    const of = backupId === null ? '' : `${environment}/${backupId} `;
+    lines.push(`    ${of}in ${destination}: ${DIFFERENCE_WORDS[kind]}: ${what}`);
+  }
+  const told = listDifferences(compared).length;
+  const all = compared.flatMap(({ counts }) => Object.values(counts)).reduce((sum, count) => sum + count, 0);
+  if (all > told) lines.push(`    and ${all - told} more`);
+  for (const { environment, verified, missing, reason } of repaired) {
+    lines.push(`  repair of ${environment}: ${verified} verified, ${missing} could not be`);
+    if (reason !== undefined) lines.push(`    ${reason.code}: ${reason.message}`);
+  }
+  if (unverified === 0) return [...lines, 'next: nothing to do'];
+  const next = repaired.length === 0 ? 'cofre sync --repair' : `the page of ${workflowId} in the Temporal UI tells why`;
+  return [...lines, `${copiesInWords(unverified)} missing, damaged or not proven yet`, `next: ${next}`];
+}
