@@ -40,7 +40,15 @@ export class DirectoryDestination implements Destination {
     const folders = await this.#makeFolders(segments.slice(0, -1));
     const path = join(this.#root, ...segments);
     const stored = await isStored(path, body, options);
-    if (!stored) await storeFile(path, body, options);
+    if (!stored) {
+      try {
+        await storeFile(path, body, options);
+      } catch (error) {
+        // Nobody may come back for the folders: a host that was frozen here finds its attempt removed when it wakes up.
+        await this.#removeEmptyFolders(segments.slice(0, -1)).catch(() => undefined);
+        throw error;
+      }
+    }
     try {
       // The put that stored it may have been killed before its temporary was removed.
       if (stored) await removeAbandoned(dirname(path), Date.now());

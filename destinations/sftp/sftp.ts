@@ -56,7 +56,12 @@ export class SftpDestination implements Destination {
       await this.#makeFolders(session, spot, options.signal).catch(async (error: unknown) => {
         throw await explainFailure(session, this.#config.path, body.sizeBytes, error);
       });
-      await storeObject(session, spot.path, body, this.#limits.watchMs, options);
+      await storeObject(session, spot.path, body, this.#limits.watchMs, options).catch(async (error: unknown) => {
+        // Nobody may come back for the folders: a host that was frozen here finds its attempt removed when it wakes up.
+        if (!session.lost.aborted)
+          await this.#removeEmptyFolders(session, spot.segments.slice(0, -1)).catch(() => undefined);
+        throw error;
+      });
       return { key, sizeBytes: body.sizeBytes };
     });
   }

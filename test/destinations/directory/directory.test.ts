@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, link, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { Readable } from 'node:stream';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -185,6 +186,16 @@ describe('a directory', () => {
     } finally {
       await rm(disk, { recursive: true });
     }
+  });
+
+  test('a put that fails takes the folders with it that it had made', async () => {
+    const failure = new Error('the source fails');
+    const body = { ...bytesBody(Buffer.from('half of it')), open: () => Readable.from(failing(failure)) };
+    await assert.rejects(volume.put('acme/one/attempt/data', body), (error) => error === failure);
+    assert.deepEqual(await readdir(root), ['cofre.json']);
+    await volume.put('acme/two/attempt/data', bytesBody(Buffer.from('x')));
+    await assert.rejects(volume.put('acme/one/attempt/data', body), (error) => error === failure);
+    assert.deepEqual(await readdir(join(root, 'acme')), ['two']);
   });
 
   test('a removal that was killed between two folders is ended by the next one', async () => {
@@ -370,4 +381,9 @@ function hasStrace(): boolean {
   } catch {
     return false;
   }
+}
+
+function* failing(error: Error): Generator<Buffer> {
+  yield Buffer.from('half ');
+  throw error;
 }
