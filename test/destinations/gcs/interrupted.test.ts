@@ -169,7 +169,8 @@ describe('an upload to GCS that was interrupted', () => {
     assert.match(address, /upload_id=/);
     assert.equal((await stat(kept)).mode & 0o777, 0o600);
     assert.equal((await stat(uploads)).mode & 0o777, 0o700);
-    const id = new URL(address).searchParams.get('upload_id') ?? '';
+    // As it stands in the address, and as a reader of addresses writes it.
+    const ids = [/upload_id=([^&]+)/.exec(address)?.[1] ?? '', new URL(address).searchParams.get('upload_id') ?? ''];
     const bucket = bucketNow();
     // The service repeats what it was asked, and the connection ends while it is being asked.
     for (const fault of [
@@ -180,7 +181,7 @@ describe('an upload to GCS that was interrupted', () => {
       double.fault = (asked) => (asked.query.has('upload_id') ? fault : {});
       await assert.rejects(bucket.put('a/b', body), (error) => {
         const printed = `${inspect(error, { depth: 10, showHidden: true })}${JSON.stringify(error)}`;
-        for (const secret of [id, encodeURIComponent(id)]) assert.ok(!printed.includes(secret), printed);
+        for (const id of ids) assert.ok(id.length > 20 && !printed.includes(id), printed);
         return true;
       });
     }
