@@ -205,7 +205,11 @@ export const scenarios: readonly Scenario[] = [
     makes: 0,
     differsIn: ['mendCopy'],
     async prepare(site, environment) {
-      return { environment, backup: await damageCopy(site, environment), to: [asideOf(environment)], repair: true };
+      const backup = await damageCopy(site, environment);
+      const place = asideOf(environment);
+      // Only what is known to be damaged is replaced.
+      await (await site.startRun('verifyCopies', environment, { environment, backup, in: [place] })).result();
+      return { environment, backup, to: [place], repair: true };
     },
   },
   {

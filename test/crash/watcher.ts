@@ -60,6 +60,8 @@ export class Watcher {
   async #lookAtDestination(root: string, folder: string): Promise<void> {
     for (const entry of (await readdir(join(root, folder), { withFileTypes: true }).catch(ignoreGone)) ?? []) {
       const path = join(folder, entry.name);
+      // The catalog's own backups are no archives: `catalog.json`, written last, tells which dump counts.
+      if (path === '_catalog') continue;
       if (entry.isDirectory()) await this.#lookAtDestination(root, path);
       else if (!entry.name.startsWith('.') && folder !== '') await this.#lookAtObject(root, path);
     }
