@@ -15,6 +15,12 @@ export function newMarker(): string {
   return `${JSON.stringify({ format: 1, id: randomUUID() })}\n`;
 }
 
+/** What the text of a marker says of its place; undefined where there is none. */
+export function stateByMarker(text: string | undefined): 'prepared' | 'foreign' | undefined {
+  if (text === undefined) return undefined;
+  return markerId(text) === undefined ? 'foreign' : 'prepared';
+}
+
 /** The id in a marker; undefined if it is not one that this Cofre knows. */
 export function markerId(text: string): string | undefined {
   try {

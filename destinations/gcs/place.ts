@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { GcsConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker } from '../marker.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateByMarker } from '../marker.ts';
 import type { Place, PlaceState } from '../place.ts';
 import { GcsBucket, ignoreNotFound } from './bucket.ts';
 import { createObject } from './create-object.ts';
@@ -58,9 +58,11 @@ export async function requireGcsMarker(
 
 async function stateOf(bucket: GcsBucket): Promise<PlaceState> {
   try {
-    const text = await readMarker(bucket, undefined);
-    if (text !== undefined) return markerId(text) === undefined ? 'foreign' : 'prepared';
-    return (await isEmpty(bucket)) ? 'empty' : 'not-empty';
+    const known = stateByMarker(await readMarker(bucket, undefined));
+    if (known !== undefined) return known;
+    if (await isEmpty(bucket)) return 'empty';
+    // What is there may be the marker of somebody who prepares it in this very moment.
+    return stateByMarker(await readMarker(bucket, undefined)) ?? 'not-empty';
   } catch (error) {
     if (error instanceof CofreError && error.code === 'not-mounted') return 'missing';
     throw error;

@@ -1,6 +1,6 @@
 import { CofreError } from '../../errors/error.ts';
 import { bytesBody } from '../local-file.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker } from '../marker.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateByMarker } from '../marker.ts';
 import type { PlaceState } from '../place.ts';
 import { entriesIn } from './entries.ts';
 import { storeObject } from './put.ts';
@@ -25,11 +25,13 @@ export async function requireMarker(remote: RcloneRemote, signal: AbortSignal | 
 
 /** What a folder looks like. Changes nothing. */
 export async function folderState(remote: RcloneRemote): Promise<PlaceState> {
-  const text = await readMarker(remote, undefined);
-  if (text !== undefined) return markerId(text) === undefined ? 'foreign' : 'prepared';
+  const known = stateByMarker(await readMarker(remote, undefined));
+  if (known !== undefined) return known;
   const entries = await entriesIn(remote, '', undefined);
   if (entries === undefined) return 'missing';
-  return entries.some(({ path }) => path !== 'lost+found' && !path.startsWith('.')) ? 'not-empty' : 'empty';
+  if (entries.every(({ path }) => path === 'lost+found' || path.startsWith('.'))) return 'empty';
+  // What is there may be the marker of somebody who prepares it in this very moment.
+  return stateByMarker(await readMarker(remote, undefined)) ?? 'not-empty';
 }
 
 /**

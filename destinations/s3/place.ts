@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { S3Config } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { MARKER, markerId, newMarker } from '../marker.ts';
+import { MARKER, markerId, newMarker, stateByMarker } from '../marker.ts';
 import type { Place, PlaceState } from '../place.ts';
 import { S3Bucket } from './bucket.ts';
 import { checksumOf } from './checksum.ts';
@@ -56,9 +56,11 @@ export async function requireS3Marker(
 
 async function stateOf(bucket: S3Bucket): Promise<PlaceState> {
   try {
-    const text = await readMarker(bucket, undefined);
-    if (text !== undefined) return markerId(text) === undefined ? 'foreign' : 'prepared';
-    return (await isEmpty(bucket)) ? 'empty' : 'not-empty';
+    const known = stateByMarker(await readMarker(bucket, undefined));
+    if (known !== undefined) return known;
+    if (await isEmpty(bucket)) return 'empty';
+    // What is there may be the marker of somebody who prepares it in this very moment.
+    return stateByMarker(await readMarker(bucket, undefined)) ?? 'not-empty';
   } catch (error) {
     if (error instanceof CofreError && error.code === 'not-mounted') return 'missing';
     throw error;

@@ -70,6 +70,22 @@ export class HeldRestore {
     return () => session.end();
   }
 
+  /** Stops the entry that closes a restore, and no step before it: the swap enters something, too. */
+  async holdFinish(): Promise<() => Promise<void>> {
+    const session = await openClient({ ...this.installation.admin, database: `${this.installation.id}_catalog` });
+    await session.query('SELECT pg_advisory_lock(4711)');
+    await session.query(
+      `CREATE FUNCTION public.stand() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END';
+       CREATE TRIGGER stand BEFORE UPDATE OF state ON cofre.restores FOR EACH ROW EXECUTE FUNCTION public.stand()`,
+    );
+    return async () => {
+      await session.query('SELECT pg_advisory_unlock(4711)');
+      await session.query('DROP FUNCTION public.stand CASCADE');
+      await session.end();
+    };
+  }
+
   async untilPhase(run: WorkflowHandle, phase: string): Promise<void> {
     await until(`the run is at ${phase}`, async () => {
       const { searchAttributes } = await run.describe();
