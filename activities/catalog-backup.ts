@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog/open.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { bytesBody, hashFile, localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
+import { hashOf, unlessMissing } from '../destinations/stored.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { withClient } from '../postgres/connect.ts';
 import { makePrivateFolder } from '../processes/own-folder.ts';
@@ -112,24 +113,12 @@ async function keep(
 ): Promise<void> {
   const { file, sizeBytes, sha256 } = dump;
   const folder = `${CATALOG_FOLDER}/${id}/`;
-  if (await isThere(place, `${folder}catalog.json`, signal)) return;
+  if ((await unlessMissing(place.stat(`${folder}catalog.json`, { signal }))) !== undefined) return;
   // Each attempt dumps anew, and other bytes may not have the same key.
   const key = `${randomBytes(4).toString('hex')}/catalog.dump`;
   await place.put(folder + key, localFileBody(file, sizeBytes, sha256), { signal });
-  const hash = createHash('sha256');
-  for await (const chunk of await place.get(folder + key, { signal })) hash.update(chunk as Buffer);
-  if (hash.digest('hex') !== sha256)
+  if ((await hashOf(place, folder + key, signal)) !== sha256)
     throw new CofreError('bad-content', 'what it gives back of the catalog is not what was sent');
   const note = { format: 1, id, finishedAt: new Date().toISOString(), cofre: VERSION, key, sizeBytes, sha256 };
   await place.put(`${folder}catalog.json`, bytesBody(Buffer.from(`${JSON.stringify(note, null, 2)}\n`)), { signal });
-}
-
-async function isThere(place: Destination, key: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    await place.stat(key, { signal });
-    return true;
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return false;
-    throw error;
-  }
 }

@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
-
 import { objectPrefix } from '../catalog/backup-id.ts';
 import type { KnownCopy } from '../catalog/copies-in.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
-import { CofreError } from '../errors/error.ts';
+import { hashOf, unlessMissing } from '../destinations/stored.ts';
 
 export const MANIFEST = 'manifest.json';
 
@@ -41,32 +39,4 @@ export async function lookAtCopy(
   else if (manifest !== copy.manifestSha256) damaged.push(`${MANIFEST} is another one`);
   const is = damaged.length > 0 ? 'suspect' : absent.length > 0 ? 'missing' : 'whole';
   return { is, wrong: [...damaged, ...absent], published: manifest !== undefined };
-}
-
-/** SHA-256 of an object, read in full; undefined where there is none. `onProgress` is given the bytes so far. */
-export async function hashOf(
-  place: Destination,
-  key: string,
-  signal: AbortSignal,
-  onProgress: (bytes: number) => void = () => undefined,
-): Promise<string | undefined> {
-  const stream = await unlessMissing(place.get(key, { signal }));
-  if (stream === undefined) return undefined;
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    bytes += chunk.length;
-    onProgress(bytes);
-  }
-  return hash.digest('hex');
-}
-
-export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return undefined;
-    throw error;
-  }
 }

@@ -4,12 +4,10 @@ import { open } from 'node:fs/promises';
 import { objectPrefix } from '../catalog/backup-id.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import { withDestination } from '../destinations/open.ts';
-import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
+import { CofreError, messageOf } from '../errors/error.ts';
 import { archiveOf } from './local-dump.ts';
+import { isDamage } from './mark-suspect.ts';
 import { sees, type NamedDestination, type RestoreSource } from './plans.ts';
-
-/** A medium that cannot be reached says nothing against the copy on it. */
-const DAMAGED: ReadonlySet<ErrorCode> = new Set(['bad-content', 'not-found']);
 
 type BackupSource = Extract<RestoreSource, { type: 'backup' }>;
 
@@ -40,7 +38,7 @@ export async function fetchObject(request: {
       signal.throwIfAborted();
       // The spool is full whichever copy is read.
       if (error instanceof CofreError && error.code === 'no-space') throw error;
-      if (error instanceof CofreError && DAMAGED.has(error.code)) await request.onDamaged(destination.name, error);
+      if (isDamage(error)) await request.onDamaged(destination.name, error);
       last = error;
       failures.push(`${destination.name}: ${messageOf(error)}`);
     }

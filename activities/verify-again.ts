@@ -4,16 +4,13 @@ import type { FailureNote } from '../catalog/errors.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import { manifestBytes } from '../catalog/parse-manifest.ts';
 import { withDestination } from '../destinations/open.ts';
-import { CofreError, type ErrorCode } from '../errors/error.ts';
+import { CofreError } from '../errors/error.ts';
 import type { HostDependencies } from './backup.ts';
 import { archiveOf } from './local-dump.ts';
-import { markSuspect } from './mark-suspect.ts';
+import { isDamage, markSuspect } from './mark-suspect.ts';
 import type { NamedDestination, VerifyPlan } from './plans.ts';
 import { checkObjects, publishedManifest } from './prove-copy.ts';
 import { asStep } from './step.ts';
-
-/** A place that cannot be reached says nothing against the copy in it. */
-const DAMAGED: ReadonlySet<ErrorCode> = new Set(['bad-content', 'not-found']);
 
 export type VerifyActivities = ReturnType<typeof createVerifyActivities>;
 
@@ -49,7 +46,7 @@ export function createVerifyActivities({ spool, catalog, findClients }: HostDepe
           });
         } catch (error) {
           signal.throwIfAborted();
-          if (!(error instanceof CofreError) || !DAMAGED.has(error.code)) throw error;
+          if (!isDamage(error)) throw error;
           await markSuspect(catalog, backupId, name, error);
           return { damage: { code: error.code, message: error.message } };
         }

@@ -9,6 +9,8 @@ export interface Proof {
   readonly verifiedAt: string;
 }
 
+type ProofRow = Omit<Proof, 'verifiedAt'> & { readonly verifiedAt: Date };
+
 /** One run's history must stay small; the next run goes on. */
 const LIMIT = 200;
 
@@ -27,7 +29,7 @@ export async function oldestProofs(
   },
 ): Promise<Proof[]> {
   const { environment, destinations, before, nights, overdue } = question;
-  const rows = await catalog.query<Omit<Proof, 'verifiedAt'> & { verifiedAt: Date }>(
+  const rows = await catalog.query<ProofRow>(
     `WITH proofs AS (
        SELECT c.backup_id, c.destination, c.size_bytes, c.verified_at
        FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
@@ -40,7 +42,7 @@ export async function oldestProofs(
        (SELECT ceil(count(*) / $4::numeric) FROM proofs), (SELECT count(*) FROM proofs WHERE verified_at < $5)))`,
     [environment, [...destinations], before, nights, overdue],
   );
-  return rows.map(({ verifiedAt, ...proof }) => ({ ...proof, verifiedAt: verifiedAt.toISOString() }));
+  return toProofs(rows);
 }
 
 /** The copies of one backup that may be whole, in these destinations: verified ones, and those found damaged before. */
@@ -49,11 +51,15 @@ export async function provenCopies(
   backupId: string,
   destinations: readonly string[],
 ): Promise<Proof[]> {
-  const rows = await catalog.query<Omit<Proof, 'verifiedAt'> & { verifiedAt: Date }>(
+  const rows = await catalog.query<ProofRow>(
     `SELECT backup_id AS "backupId", destination, size_bytes AS "sizeBytes", verified_at AS "verifiedAt" FROM cofre.copies
      WHERE backup_id = $1 AND destination = ANY($2::text[]) AND state IN ('verified', 'suspect') AND verified_at IS NOT NULL
      ORDER BY destination`,
     [backupId, [...destinations]],
   );
+  return toProofs(rows);
+}
+
+function toProofs(rows: readonly ProofRow[]): Proof[] {
   return rows.map(({ verifiedAt, ...proof }) => ({ ...proof, verifiedAt: verifiedAt.toISOString() }));
 }

@@ -7,7 +7,7 @@ import { makeCopy, TOLD, type CopyOutcome } from './copy-to.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import type { CopyInput } from './inputs.ts';
 import { chooseHost, onHost } from './on-host.ts';
-import { beforeAll, openRun } from './opening.ts';
+import { beforeAll, openRun, showSubject } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, probe } from './steps.ts';
@@ -46,12 +46,7 @@ export async function copyBackups(input: CopyInput): Promise<CopiesResult> {
     '{"environment": "acme-prod", "to": ["offsite"]}',
   );
   const startedAt = new Date(Date.now()).toISOString();
-  upsertSearchAttributes([
-    { key: searchAttributes.environment, value: input.environment },
-    { key: searchAttributes.kind, value: 'database' },
-    { key: searchAttributes.backupId, value: input.backup ?? null },
-    { key: searchAttributes.routine, value: input.routine ?? null },
-  ]);
+  showSubject(input);
   const plan = await beforeAll(`Copies of ${input.environment}`, () => control.resolveCopies({ ...input, startedAt }));
   upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
   const progress: CopiesProgress = { plan, waits: new Map(), under: new Map(), running: [], copies: [] };

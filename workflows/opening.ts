@@ -54,3 +54,17 @@ export function endEarly(title: string, error: unknown): unknown {
   showPhase('failed', page, cancelled ? 'nothing' : 'operator');
   return cancelled ? error : failRun(reason);
 }
+
+/** What a run works on, for lists to be filtered by; its stage is known with the plan. */
+export function showSubject(input: {
+  readonly environment: string;
+  readonly backup?: string;
+  readonly routine?: string;
+}): void {
+  upsertSearchAttributes([
+    { key: searchAttributes.environment, value: input.environment },
+    { key: searchAttributes.kind, value: 'database' },
+    { key: searchAttributes.backupId, value: input.backup ?? null },
+    { key: searchAttributes.routine, value: input.routine ?? null },
+  ]);
+}

@@ -6,7 +6,7 @@ import { TOLD } from './copy-to.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
 import type { VerifyInput } from './inputs.ts';
 import { chooseHost, onHost } from './on-host.ts';
-import { beforeAll, openRun } from './opening.ts';
+import { beforeAll, openRun, showSubject } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, probe } from './steps.ts';
@@ -40,12 +40,7 @@ export async function verifyCopies(input: VerifyInput): Promise<VerifyResult> {
     '{"environment": "acme-prod"}',
   );
   const startedAt = new Date(Date.now()).toISOString();
-  upsertSearchAttributes([
-    { key: searchAttributes.environment, value: input.environment },
-    { key: searchAttributes.kind, value: 'database' },
-    { key: searchAttributes.backupId, value: input.backup ?? null },
-    { key: searchAttributes.routine, value: input.routine ?? null },
-  ]);
+  showSubject(input);
   const plan = await beforeAll(`Proofs of ${input.environment}`, () => control.resolveVerify({ ...input, startedAt }));
   upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
   const progress: ProofsProgress = { plan, waits: new Map(), under: new Map(), copies: [] };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { GcsConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
+import { unlessMissing } from '../stored.ts';
 import { credentialsOf, type Credentials } from './credentials.ts';
 import { GcsRefusal, isPassing, toGcsError, toTokenError } from './errors.ts';
 import { Connections, readText, type HttpAnswer, type HttpRequest } from './requests.ts';
@@ -124,11 +125,13 @@ export class GcsBucket {
   /** What the service says of an object; undefined where there is none. */
   async describe(name: string, signal: AbortSignal | undefined): Promise<ObjectResource | undefined> {
     const query = { fields: 'name,size,crc32c,generation' };
-    return await this.askJson<ObjectResource>(`to describe ${this.keyOf(name)}`, {
-      method: 'GET',
-      url: this.objectUrl(name, query),
-      signal,
-    }).catch(ignoreNotFound);
+    return await unlessMissing(
+      this.askJson<ObjectResource>(`to describe ${this.keyOf(name)}`, {
+        method: 'GET',
+        url: this.objectUrl(name, query),
+        signal,
+      }),
+    );
   }
 
   /** One page of the objects whose names begin so. @throws CofreError `not-mounted` where there is no such bucket. */
@@ -180,9 +183,4 @@ export class GcsBucket {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     return url;
   }
-}
-
-export function ignoreNotFound(error: unknown): undefined {
-  if (error instanceof CofreError && error.code === 'not-found') return undefined;
-  throw error;
 }

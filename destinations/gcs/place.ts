@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 
 import type { GcsConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateByMarker } from '../marker.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, requireId, stateOfPlace } from '../marker.ts';
 import type { Place, PlaceState } from '../place.ts';
-import { GcsBucket, ignoreNotFound } from './bucket.ts';
+import { unlessMissing } from '../stored.ts';
+import { GcsBucket } from './bucket.ts';
 import { createObject } from './create-object.ts';
 import { toGcsError } from './errors.ts';
 import { readText } from './requests.ts';
@@ -43,26 +44,18 @@ export async function requireGcsMarker(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const text = await readMarker(bucket, signal);
-  const id = text === undefined ? undefined : markerId(text);
-  if (id !== undefined) return id;
   // A bucket that is not there is another trouble.
   if (text === undefined) await bucket.listPage(bucket.nameOf(MARKER), undefined, signal);
-  const what =
-    text === undefined
-      ? `has no ${MARKER}: it is another bucket, or was never prepared`
-      : `has a ${MARKER} that this Cofre does not know`;
-  throw new CofreError('not-mounted', `${bucket.url} ${what}`, {
-    hint: `look whether it is the right one; if it is: cofre destination prepare ${name}`,
-  });
+  const hint = `look whether it is the right one; if it is: cofre destination prepare ${name}`;
+  return requireId(text, bucket.url, 'bucket', hint);
 }
 
 async function stateOf(bucket: GcsBucket): Promise<PlaceState> {
   try {
-    const known = stateByMarker(await readMarker(bucket, undefined));
-    if (known !== undefined) return known;
-    if (await isEmpty(bucket)) return 'empty';
-    // What is there may be the marker of somebody who prepares it in this very moment.
-    return stateByMarker(await readMarker(bucket, undefined)) ?? 'not-empty';
+    return await stateOfPlace(
+      () => readMarker(bucket, undefined),
+      async () => ((await isEmpty(bucket)) ? 'empty' : 'not-empty'),
+    );
   } catch (error) {
     if (error instanceof CofreError && error.code === 'not-mounted') return 'missing';
     throw error;
@@ -107,14 +100,14 @@ async function create(bucket: GcsBucket, key: string, text: string): Promise<boo
 
 async function readMarker(bucket: GcsBucket, signal: AbortSignal | undefined): Promise<string | undefined> {
   const doing = `to give ${MARKER}`;
-  const answer = await bucket
-    .ask(doing, {
+  const answer = await unlessMissing(
+    bucket.ask(doing, {
       method: 'GET',
       url: bucket.objectUrl(bucket.nameOf(MARKER), { alt: 'media' }),
       headers: { range: `bytes=0-${MARKER_MAX_BYTES - 1}` },
       signal,
-    })
-    .catch(ignoreNotFound);
+    }),
+  );
   try {
     return answer === undefined ? undefined : await readText(answer.body);
   } catch (cause) {

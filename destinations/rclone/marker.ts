@@ -1,7 +1,8 @@
 import { CofreError } from '../../errors/error.ts';
 import { bytesBody } from '../local-file.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateByMarker } from '../marker.ts';
+import { MARKER, MARKER_MAX_BYTES, newMarker, requireId, stateOfPlace } from '../marker.ts';
 import type { PlaceState } from '../place.ts';
+import { unlessMissing } from '../stored.ts';
 import { entriesIn } from './entries.ts';
 import { storeObject } from './put.ts';
 import type { RcloneRemote } from './remote.ts';
@@ -12,26 +13,20 @@ import type { RcloneRemote } from './remote.ts';
  */
 export async function requireMarker(remote: RcloneRemote, signal: AbortSignal | undefined): Promise<string> {
   const text = await readMarker(remote, signal);
-  const id = text === undefined ? undefined : markerId(text);
-  if (id !== undefined) return id;
-  const what =
-    text === undefined
-      ? `has no ${MARKER}: it is another folder, or was never prepared`
-      : `has a ${MARKER} that this Cofre does not know`;
-  throw new CofreError('not-mounted', `${remote.url} ${what}`, {
-    hint: 'look whether it is the right one; a new, empty folder is prepared by `cofre destination prepare`',
-  });
+  const hint = 'look whether it is the right one; a new, empty folder is prepared by `cofre destination prepare`';
+  return requireId(text, remote.url, 'folder', hint);
 }
 
 /** What a folder looks like. Changes nothing. */
 export async function folderState(remote: RcloneRemote): Promise<PlaceState> {
-  const known = stateByMarker(await readMarker(remote, undefined));
-  if (known !== undefined) return known;
-  const entries = await entriesIn(remote, '', undefined);
-  if (entries === undefined) return 'missing';
-  if (entries.every(({ path }) => path === 'lost+found' || path.startsWith('.'))) return 'empty';
-  // What is there may be the marker of somebody who prepares it in this very moment.
-  return stateByMarker(await readMarker(remote, undefined)) ?? 'not-empty';
+  return await stateOfPlace(
+    () => readMarker(remote, undefined),
+    async () => {
+      const entries = await entriesIn(remote, '', undefined);
+      if (entries === undefined) return 'missing';
+      return entries.every(({ path }) => path === 'lost+found' || path.startsWith('.')) ? 'empty' : 'not-empty';
+    },
+  );
 }
 
 /**
@@ -66,10 +61,5 @@ export async function prepareFolder(
 
 async function readMarker(remote: RcloneRemote, signal: AbortSignal | undefined): Promise<string | undefined> {
   const args = ['cat', '--count', String(MARKER_MAX_BYTES), remote.nameOf(MARKER)];
-  try {
-    return await remote.ask(`to give its ${MARKER}`, args, signal);
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return undefined;
-    throw error;
-  }
+  return await unlessMissing(remote.ask(`to give its ${MARKER}`, args, signal));
 }

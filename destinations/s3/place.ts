@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 
 import type { S3Config } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { MARKER, markerId, newMarker, stateByMarker } from '../marker.ts';
+import { MARKER, markerId, newMarker, requireId, stateOfPlace } from '../marker.ts';
 import type { Place, PlaceState } from '../place.ts';
+import { unlessMissing } from '../stored.ts';
 import { S3Bucket } from './bucket.ts';
 import { checksumOf } from './checksum.ts';
 
@@ -43,24 +44,16 @@ export async function requireS3Marker(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const text = await readMarker(bucket, signal);
-  const id = text === undefined ? undefined : markerId(text);
-  if (id !== undefined) return id;
-  const what =
-    text === undefined
-      ? `has no ${MARKER}: it is another bucket, or was never prepared`
-      : `has a ${MARKER} that this Cofre does not know`;
-  throw new CofreError('not-mounted', `${bucket.url} ${what}`, {
-    hint: `look whether it is the right one; if it is: cofre destination prepare ${name}`,
-  });
+  const hint = `look whether it is the right one; if it is: cofre destination prepare ${name}`;
+  return requireId(text, bucket.url, 'bucket', hint);
 }
 
 async function stateOf(bucket: S3Bucket): Promise<PlaceState> {
   try {
-    const known = stateByMarker(await readMarker(bucket, undefined));
-    if (known !== undefined) return known;
-    if (await isEmpty(bucket)) return 'empty';
-    // What is there may be the marker of somebody who prepares it in this very moment.
-    return stateByMarker(await readMarker(bucket, undefined)) ?? 'not-empty';
+    return await stateOfPlace(
+      () => readMarker(bucket, undefined),
+      async () => ((await isEmpty(bucket)) ? 'empty' : 'not-empty'),
+    );
   } catch (error) {
     if (error instanceof CofreError && error.code === 'not-mounted') return 'missing';
     throw error;
@@ -123,16 +116,13 @@ async function remove(bucket: S3Bucket, key: string): Promise<void> {
 }
 
 async function readMarker(bucket: S3Bucket, signal: AbortSignal | undefined): Promise<string | undefined> {
-  try {
-    return await bucket.ask(`to give ${MARKER}`, signal, async (client, call) => {
+  return await unlessMissing(
+    bucket.ask(`to give ${MARKER}`, signal, async (client, call) => {
       const input = { Bucket: bucket.bucket, Key: bucket.nameOf(MARKER), Range: 'bytes=0-4095' };
       const { Body } = await client.send(new GetObjectCommand(input), call);
       return await Body?.transformToString('utf8');
-    });
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return undefined;
-    throw error;
-  }
+    }),
+  );
 }
 
 async function isEmpty(bucket: S3Bucket): Promise<boolean> {

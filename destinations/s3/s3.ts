@@ -16,6 +16,7 @@ import { BodyReader } from '../body-reader.ts';
 import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
 import { passOn } from '../pass-on.ts';
+import { unlessMissing } from '../stored.ts';
 import { S3Bucket, type BucketOptions } from './bucket.ts';
 import { checksumOf, crc32InBase64 } from './checksum.ts';
 import { toS3Error } from './errors.ts';
@@ -161,7 +162,7 @@ export class S3Destination implements Destination {
 
   /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
   async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
-    const found = await this.#head(key, options).catch(ignoreNotFound);
+    const found = await unlessMissing(this.#head(key, options));
     if (found === undefined) return false;
     if (found.sizeBytes === body.sizeBytes) {
       const hash = createHash('sha256');
@@ -205,10 +206,10 @@ export class S3Destination implements Destination {
   /** A service that says yes and stores something else is found out here, and what it stored is taken away again. */
   async #confirm(key: string, body: Body, wholeCrc: number, options: PutOptions): Promise<void> {
     const deadline = Date.now() + SHOWN_WITHIN_MS;
-    let found = await this.#head(key, options).catch(ignoreNotFound);
+    let found = await unlessMissing(this.#head(key, options));
     while (found === undefined && Date.now() < deadline) {
       await sleep(LOOK_AGAIN_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
-      found = await this.#head(key, options).catch(ignoreNotFound);
+      found = await unlessMissing(this.#head(key, options));
     }
     if (found === undefined) throw falseYes(this.url, key, 'there is none');
     const sameCrc = found.crc === undefined || found.crc === crc32InBase64(wholeCrc);
@@ -236,9 +237,4 @@ function isRange({ start, length }: { start: number; length: number }): boolean 
 
 function noSuchRange(key: string, { start, length }: { start: number; length: number }): CofreError {
   return new CofreError('invalid-range', `${key} has no ${length} bytes from ${start} on`);
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (error instanceof CofreError && error.code === 'not-found') return undefined;
-  throw error;
 }

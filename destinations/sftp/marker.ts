@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 
 import { CofreError } from '../../errors/error.ts';
 import { bytesBody } from '../local-file.ts';
-import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateByMarker } from '../marker.ts';
+import { MARKER, MARKER_MAX_BYTES, markerId, newMarker, stateOfPlace } from '../marker.ts';
 import type { PlaceState } from '../place.ts';
 import { STATUS, ignoreStatus, toSftpError } from './errors.ts';
 import { namesIn, withFile } from './files.ts';
@@ -41,13 +41,14 @@ export async function folderState(session: SftpSession, root: string): Promise<P
       .ask<{ isDirectory(): boolean }>((sftp, done) => sftp.stat(root, done))
       .catch(ignoreStatus(STATUS.noSuchFile));
     if (found?.isDirectory() !== true) return 'missing';
-    const known = stateByMarker(await readMarker(session, root));
-    if (known !== undefined) return known;
-    const names = await namesIn(session, root);
-    // What a shell or a killed call of `prepareFolder` leaves in an account's folder.
-    if (names.every((name) => name === 'lost+found' || name.startsWith('.'))) return 'empty';
-    // What is there may be the marker of somebody who prepares it in this very moment.
-    return stateByMarker(await readMarker(session, root)) ?? 'not-empty';
+    return await stateOfPlace(
+      () => readMarker(session, root),
+      async () => {
+        const names = await namesIn(session, root);
+        // What a shell or a killed call of `prepareFolder` leaves in an account's folder.
+        return names.every((name) => name === 'lost+found' || name.startsWith('.')) ? 'empty' : 'not-empty';
+      },
+    );
   } catch (cause) {
     throw toSftpError(cause, `${root} on the server cannot be looked at`);
   }

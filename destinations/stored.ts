@@ -1,0 +1,33 @@
+import { createHash } from 'node:crypto';
+
+import { CofreError } from '../errors/error.ts';
+import type { Destination } from './destination.ts';
+
+/** What was asked of a destination; undefined where the object is not there. */
+export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof CofreError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}
+
+/** SHA-256 of an object, read in full; undefined where there is none. `onProgress` is given the bytes so far. */
+export async function hashOf(
+  place: Pick<Destination, 'get'>,
+  key: string,
+  signal: AbortSignal | undefined,
+  onProgress: (bytes: number) => void = () => undefined,
+): Promise<string | undefined> {
+  const stream = await unlessMissing(place.get(key, { signal }));
+  if (stream === undefined) return undefined;
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    bytes += chunk.length;
+    onProgress(bytes);
+  }
+  return hash.digest('hex');
+}
