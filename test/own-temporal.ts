@@ -27,6 +27,11 @@ export class OwnTemporal {
     return temporal;
   }
 
+  /** It runs, or is about to answer. */
+  get isStarted(): boolean {
+    return this.#server !== undefined;
+  }
+
   /** With what it remembered, unless that was lost. */
   async start(): Promise<void> {
     if (this.#server !== undefined) throw new Error('this Temporal runs already');
