@@ -64,8 +64,8 @@ export class FaultyWorkers {
       ...environment,
     };
     const worker = await this.#installation.startWorker(variables, (text) => this.#keep(text), host, within);
-    worker.once('exit', (code) => {
-      if (code !== null) this.failed = `the worker of ${host} ended with ${code}: ${this.#output}`;
+    worker.once('exit', (code, signal) => {
+      if (signal !== 'SIGKILL') this.failed = `the worker of ${host} ended with ${code ?? signal}: ${this.#output}`;
     });
     return worker;
   }
