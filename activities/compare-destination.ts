@@ -15,6 +15,8 @@ export interface CompareRequest {
   readonly destination: string;
   readonly workflowId: string;
   readonly runId: string;
+  /** Whether a key is another job's, which the configuration knows. */
+  readonly isOthers: (key: string) => boolean;
   /** Opens the destination anew: what a driver remembers of a place must not hide that it is another one by now. */
   readonly open: <T>(use: (place: Destination) => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
@@ -34,12 +36,13 @@ const NOT_TAKEN: ReadonlySet<ErrorCode> = new Set(['bad-content', 'refused', 'in
  * meanwhile is looked at again by itself. @throws CofreError what the destination says when it cannot be looked at, all of it.
  */
 export async function compareDestination(request: CompareRequest): Promise<Comparison> {
-  const { catalog, destination, open, signal, onProgress } = request;
+  const { catalog, destination, open, isOthers, signal, onProgress } = request;
   const { config } = await readApplied(catalog);
   return await open(async (place) => {
     const identity = await place.identity();
     const survey = await surveyPlace(place, {
       signal,
+      isOthers,
       onProgress: (objects) => onProgress(`lists ${destination}: ${objects} objects`),
     });
     const differences = new Differences(destination);

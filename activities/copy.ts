@@ -1,11 +1,9 @@
-import { Readable } from 'node:stream';
-
 import { objectPrefix } from '../catalog/backup-id.ts';
 import { recordCopy, requireCurrentDump, settleDebt } from '../catalog/backups.ts';
 import { copyState } from '../catalog/copies-in.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
-import type { Body, Destination } from '../destinations/destination.ts';
+import type { Destination } from '../destinations/destination.ts';
 import { withDestination } from '../destinations/open.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import type { HostDependencies } from './backup.ts';
@@ -15,6 +13,7 @@ import { mendCopy, type Mended } from './mend-copy.ts';
 import type { CopyPlan, NamedDestination } from './plans.ts';
 import { proveCopy } from './prove-copy.ts';
 import { samePlace } from './source.ts';
+import { bodyOf, reading, SourceFailure } from './source-body.ts';
 import { asStep } from './step.ts';
 
 /** One backup to one more destination. */
@@ -103,18 +102,6 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
   };
 }
 
-/** What reading a copy failed with, so that it is not taken for the failure of the place that it is written to. */
-class SourceFailure extends Error {}
-
-async function reading<T>(signal: AbortSignal, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw new SourceFailure(messageOf(cause), { cause });
-  }
-}
-
 /** @throws what the last source said, when none could be read; at once what the target said. */
 async function fromFirstOf(
   catalog: Catalog,
@@ -141,28 +128,4 @@ async function fromFirstOf(
   }
   const code = last instanceof CofreError ? last.code : 'destination-unavailable';
   throw new CofreError(code, `no copy of ${backupId} could be read: ${failures.join('; ')}`, { cause: last });
-}
-
-/** An object of one destination as what a put stores in another. */
-function bodyOf(
-  source: Destination,
-  { key, sizeBytes, sha256 }: { key: string; sizeBytes: number; sha256: string },
-  signal: AbortSignal,
-): Body {
-  async function* read(offset: number): AsyncIterable<Buffer> {
-    if (offset >= sizeBytes) return;
-    const range = offset === 0 ? {} : { range: { start: offset, length: sizeBytes - offset } };
-    const stream = await reading(signal, () => source.get(key, { signal, ...range }));
-    const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    try {
-      for (;;) {
-        const next = await reading(signal, () => chunks.next());
-        if (next.done === true) return;
-        yield next.value;
-      }
-    } finally {
-      stream.destroy();
-    }
-  }
-  return { sizeBytes, sha256, open: (offset = 0) => Readable.from(read(offset), { objectMode: false }) };
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Manifest } from '../catalog/manifest.ts';
+import type { DatabaseFacts } from '../catalog/manifest.ts';
 import { CofreError } from '../errors/error.ts';
 import { withClient } from '../postgres/connect.ts';
 import { listArchive, readLegacyFacts } from '../sources/postgres/archive-sql.ts';
@@ -15,7 +15,7 @@ import { createRestoreLogin, describeLeftOut, ensureRoles } from '../sources/pos
 import { planEntries, type RestorePlan as EntryPlan } from '../sources/postgres/table-of-contents.ts';
 import type { HostDependencies } from './backup.ts';
 import type { RestorePlan } from './plans.ts';
-import { extensionsOf, madeBy, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
+import { extensionsOf, isForeign, madeBy, manifestOf, shortId, targetOf, withLanguage } from './restore-target.ts';
 import type { FetchedArchive, LoadReport } from './reports.ts';
 import { lostAgain } from './lost-server.ts';
 import { readIfThere, type Spool } from './spool.ts';
@@ -44,18 +44,18 @@ export async function loadAndCompare(
   const { versionNumber } = server;
   await mkdir(spool.scratch, { recursive: true, mode: 0o700 });
   const archive = await archiveOf(spool, plan, attempt);
-  const wasMadeBy =
-    plan.source.type === 'file' ? await madeBy(archive.path, versionNumber) : manifest?.tools['pg_dump'];
+  const facts = manifest?.database ?? null;
+  const wasMadeBy = isForeign(plan) ? await madeBy(archive.path, versionNumber) : manifest?.tools['pg_dump'];
   const { pgRestore } = await findClients(versionNumber, wasMadeBy);
-  const contents = await readContents({ plan, manifest, archive, pgRestore, scratch: spool.scratch, signal, target });
-  const roles = await ensureRoles(target, manifest?.database ?? null);
+  const contents = await readContents({ plan, facts, archive, pgRestore, scratch: spool.scratch, signal, target });
+  const roles = await ensureRoles(target, facts);
   const login = await createRestoreLogin(target.admin, id);
   let replacement: Replacement | undefined;
   try {
     replacement = await createDatabase(target, {
       id,
       login,
-      shape: manifest?.database ?? null,
+      shape: facts,
       extensions: contents.extensions,
     });
     const warnings = await loadDatabase({
@@ -66,7 +66,7 @@ export async function loadAndCompare(
       pgRestore,
       archive,
       plan: contents.entries,
-      facts: manifest?.database ?? null,
+      facts,
       jobs: atOnce(plan.jobs),
       scratch: spool.scratch,
       records: spool.records,
@@ -77,20 +77,14 @@ export async function loadAndCompare(
         report({
           doing: `load: ${phase}`,
           bytes,
-          ...(manifest === null ? {} : { ofBytes: manifest.database.sizeBytes }),
+          ...(facts === null ? {} : { ofBytes: facts.sizeBytes }),
         });
       },
     });
     enter('compare');
     report({ doing: 'compare' });
     signal.throwIfAborted();
-    const comparison = await compareWithManifest(
-      target,
-      replacement,
-      manifest?.content ?? null,
-      manifest?.database ?? null,
-      plan.jobs,
-    );
+    const comparison = await compareWithManifest(target, replacement, manifest?.content ?? null, facts, plan.jobs);
     const endedAt = Date.now();
     return {
       ...replacement,
@@ -139,31 +133,31 @@ interface Contents {
 /** Who restores what. @throws CofreError `privileged-objects` before anything is made. */
 async function readContents(request: {
   plan: RestorePlan;
-  manifest: Manifest | null;
+  facts: DatabaseFacts | null;
   archive: OpenArchive;
   pgRestore: string;
   scratch: string;
   signal: AbortSignal;
   target: RestoreTarget;
 }): Promise<Contents> {
-  const { plan, manifest, archive, pgRestore, scratch, signal } = request;
+  const { plan, facts, archive, pgRestore, scratch, signal } = request;
   if (plan.source.type === 'empty') {
     const nothing: EntryPlan = { skipped: [], preData: [], data: [], postData: [], postDataAdmin: [], acl: [] };
     return { entries: nothing, extensions: extensionsOf(plan, null) };
   }
   const { entries } = await listArchive(pgRestore, archive, {
     signal,
-    knownRoles: manifest?.database.roles.map(({ name }) => name) ?? [plan.owner],
+    knownRoles: facts?.roles.map(({ name }) => name) ?? [plan.owner],
   });
-  const legacy = manifest === null ? await readLegacyFacts(pgRestore, archive, entries, scratch, { signal }) : null;
-  const extensions = manifest?.database.extensions ?? withLanguage(legacy?.extensions ?? []);
+  const legacy = facts === null ? await readLegacyFacts(pgRestore, archive, entries, scratch, { signal }) : null;
+  const extensions = facts?.extensions ?? withLanguage(legacy?.extensions ?? []);
   return {
     extensions,
     entries: planEntries(entries, {
       extensionSchemas: extensionSchemas(extensions),
-      privileged: manifest?.database.privileged ?? legacy?.privileged ?? [],
+      privileged: facts?.privileged ?? legacy?.privileged ?? [],
       trusted: plan.trusted,
-      legacy: manifest === null,
+      legacy: facts === null,
     }),
   };
 }

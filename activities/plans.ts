@@ -1,4 +1,4 @@
-import type { Pipeline } from '../catalog/manifest.ts';
+import type { Origin, Pipeline } from '../catalog/manifest.ts';
 import type { Proof } from '../catalog/oldest-proofs.ts';
 import type { DestinationConfig } from '../config/destination-schema.ts';
 import type { ServerConfig } from '../config/schema.ts';
@@ -7,7 +7,7 @@ import type { ServerConfig } from '../config/schema.ts';
  * What one run needs, resolved once from the configuration that is current when it starts, so that its steps and hosts
  * cannot disagree about it. It lies in Temporal's history: references to secrets, never their values.
  */
-interface RunPlan {
+export interface RunPlan {
   readonly configVersion: number;
   readonly environment: {
     readonly id: string;
@@ -65,7 +65,7 @@ export type RestoreSource =
       readonly backupId: string;
       /** When its data were taken. */
       readonly snapshotAt: string;
-      readonly pipeline: Pipeline;
+      readonly pipeline: Origin;
       readonly rawBytes: number;
       readonly sizeBytes: number;
       readonly copies: readonly { readonly destination: NamedDestination }[];

@@ -1,3 +1,5 @@
+import { basename } from 'node:path/posix';
+
 import { recordDump, requireCurrentDump } from '../catalog/backups.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -75,8 +77,8 @@ export async function checkObjects(copy: CopyToProve, manifest: Manifest): Promi
   const checked = await checkArchive({
     stream: await place.get(prefix + key, { signal }),
     content: manifest.content,
-    pipeline: manifest.pipeline,
-    clients: await findClients(manifest.server.versionNumber, manifest.tools['pg_dump']),
+    file: basename(key),
+    clients: await findClients(serverVersionNumber(manifest), manifest.tools['pg_dump']),
     records,
     signal,
     onProgress,
@@ -85,6 +87,11 @@ export async function checkObjects(copy: CopyToProve, manifest: Manifest): Promi
   throw new CofreError('bad-content', `what ${name} gives back is not what was sent: ${key} has another hash`, {
     hint: 'the medium or the way to it damages data; check it before the next backup',
   });
+}
+
+/** That of an adopted dump is not known; it is read by the pg_restore of the pg_dump that made it. */
+function serverVersionNumber({ server, tools }: Manifest): number {
+  return server?.versionNumber ?? Number.parseInt(tools['pg_dump'] ?? '0', 10) * 10_000;
 }
 
 async function publish({ catalog, place, prefix, signal }: CopyToProve, manifest: Manifest): Promise<Manifest> {

@@ -43,7 +43,12 @@ export async function manifestOf(catalog: Catalog, plan: RestorePlan): Promise<M
 }
 
 export function formatOf(plan: RestorePlan): ArchiveFormat {
-  return plan.source.type === 'backup' ? plan.source.pipeline : 'legacy';
+  return plan.source.type === 'backup' && plan.source.pipeline !== 'adopted' ? plan.source.pipeline : 'legacy';
+}
+
+/** Whether what is restored is a dump that another job made: only itself tells what it needs. */
+export function isForeign({ source }: RestorePlan): boolean {
+  return source.type === 'file' || (source.type === 'backup' && source.pipeline === 'adopted');
 }
 
 /**
@@ -58,7 +63,7 @@ export async function madeBy(path: string, serverVersionNumber: number): Promise
 
 /** The extensions that are known before the archive is open. */
 export function extensionsOf(plan: RestorePlan, manifest: Manifest | null): readonly ExtensionWanted[] {
-  if (manifest !== null) return manifest.database.extensions;
+  if (manifest?.database != null) return manifest.database.extensions;
   return withLanguage(
     plan.source.type === 'empty' ? plan.extensions.map((name) => ({ name, version: null, schema: 'public' })) : [],
   );
@@ -74,9 +79,13 @@ export function withLanguage(extensions: readonly ExtensionWanted[]): readonly E
 export async function neededSpoolBytes(host: Parameters<typeof findDumpFile>[0], plan: RestorePlan): Promise<number> {
   const { source } = plan;
   if (source.type === 'empty') return 0;
-  if (source.type === 'backup') return source.sizeBytes + archiveSpaceBytes({ format: source.pipeline, ...source });
+  const format = formatOf(plan);
+  if (source.type === 'backup') {
+    const rawBytes = format === 'legacy' ? null : source.rawBytes;
+    return source.sizeBytes + archiveSpaceBytes({ format, sizeBytes: source.sizeBytes, rawBytes });
+  }
   const { sizeBytes } = await findDumpFile(host, source.path);
-  return archiveSpaceBytes({ format: 'legacy', sizeBytes, rawBytes: null });
+  return archiveSpaceBytes({ format, sizeBytes, rawBytes: null });
 }
 
 /**

@@ -67,7 +67,7 @@ export function createRestoreActivities(dependencies: HostDependencies) {
         const target = await targetOf(plan);
         const report = await checkTarget(target, {
           facts: manifest?.database ?? null,
-          serverVersionNumber: manifest?.server.versionNumber ?? null,
+          serverVersionNumber: manifest?.server?.versionNumber ?? null,
           extensions: extensionsOf(plan, manifest),
         });
         await withClient(target.admin, (client) => refuseSuperusersSessions(client, target));
@@ -183,8 +183,8 @@ export function createRestoreActivities(dependencies: HostDependencies) {
           replacementOid: loaded.oid,
           oldName: kept,
           owner: plan.owner,
-          privileges: manifest?.database.privileges ?? null,
-          comment: manifest?.database.comment ?? null,
+          privileges: manifest?.database?.privileges ?? null,
+          comment: manifest?.database?.comment ?? null,
           signal,
         });
         return await swapped(plan, liveOid, target);

@@ -18,7 +18,11 @@ const ELSEWHERE_KEPT = 50;
 /** Lists a destination, all of it and once, as the driver gives it: page by page and in no order. */
 export async function surveyPlace(
   place: Destination,
-  { signal, onProgress }: { signal: AbortSignal; onProgress: (objects: number) => void },
+  {
+    signal,
+    isOthers,
+    onProgress,
+  }: { signal: AbortSignal; isOthers: (key: string) => boolean; onProgress: (objects: number) => void },
 ): Promise<Survey> {
   const survey: Survey = { backups: new Map(), elsewhere: { first: [], count: 0 } };
   let objects = 0;
@@ -29,6 +33,7 @@ export async function surveyPlace(
     if (object.key.startsWith(`${CATALOG_FOLDER}/`)) continue;
     const folder = folderOf(object.key);
     if (folder === undefined) {
+      if (isOthers(object.key)) continue;
       survey.elsewhere.count += 1;
       if (survey.elsewhere.first.length < ELSEWHERE_KEPT) survey.elsewhere.first.push(object);
       continue;

@@ -110,7 +110,7 @@ function isDay(localMs: number, days: RoutineTimes['days']): boolean {
 }
 
 /** The instant whose local time in `timezone` is `localMs` read as if it were UTC. */
-function toInstant(localMs: number, timezone: string): Date {
+export function toInstant(localMs: number, timezone: string): Date {
   const before = localMs - offsetMs(new Date(localMs - DAY_MS), timezone);
   const after = localMs - offsetMs(new Date(localMs + DAY_MS), timezone);
   const earlier = Math.min(before, after);

@@ -8,7 +8,7 @@ import {
   type CopyState,
 } from './backup-states.ts';
 import type { FailureNote } from './errors.ts';
-import type { Pipeline } from './manifest.ts';
+import type { Origin } from './manifest.ts';
 import type { Catalog, Queries } from './open.ts';
 
 export interface NewBackup {
@@ -16,7 +16,7 @@ export interface NewBackup {
   readonly environment: string;
   readonly kind: 'environment' | 'database' | 'files' | 'keys';
   readonly mode: 'full' | 'incremental' | 'differential';
-  readonly pipeline: Pipeline;
+  readonly pipeline: Origin;
   readonly workflowId: string;
   readonly runId: string;
   readonly routine?: string | undefined;
@@ -31,8 +31,8 @@ export interface NewBackup {
 export async function startBackup(catalog: Catalog, backup: NewBackup): Promise<BackupState> {
   await catalog.query(
     `INSERT INTO cofre.backups
-       (id, environment, kind, mode, pipeline, state, workflow_id, run_id, routine, config_version, started_at)
-     VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
+       (id, environment, kind, mode, pipeline, adopted, state, workflow_id, run_id, routine, config_version, started_at)
+     VALUES ($1, $2, $3, $4, $5, $5 = 'adopted', 'running', $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`,
     [
       backup.id,
       backup.environment,

@@ -68,8 +68,8 @@ async function insertBackup(transaction: Queries, finding: Finding): Promise<boo
   const { manifest, destination, workflowId, runId } = finding;
   const inserted = await transaction.query(
     `INSERT INTO cofre.backups (id, environment, kind, mode, state, workflow_id, run_id, config_version, pipeline, host, attempt,
-       raw_bytes, rows, warnings, started_at, finished_at)
-     VALUES ($1, $2, $3, $4, 'incomplete', $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15) ON CONFLICT (id) DO NOTHING
+       raw_bytes, rows, warnings, started_at, finished_at, adopted)
+     VALUES ($1, $2, $3, $4, 'incomplete', $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15, $8 = 'adopted') ON CONFLICT (id) DO NOTHING
      RETURNING id`,
     [
       manifest.backupId,

@@ -5,7 +5,11 @@
  */
 export const MANIFEST_FORMAT = 1;
 
+/** How Cofre dumps. */
 export type Pipeline = 'staged' | 'streamed';
+
+/** How a backup came to be: `adopted` is a dump that another job made. */
+export type Origin = Pipeline | 'adopted';
 
 export interface Manifest {
   readonly format: typeof MANIFEST_FORMAT;
@@ -15,7 +19,7 @@ export interface Manifest {
   readonly environment: { id: string; stage: string; customer: string; name?: string };
   readonly kind: 'database';
   readonly mode: 'full';
-  readonly pipeline: Pipeline;
+  readonly pipeline: Origin;
   readonly host: string;
   readonly configVersion: number;
   /** ISO 8601, UTC. The data are those of `snapshotAt`. */
@@ -23,8 +27,9 @@ export interface Manifest {
   readonly snapshotAt: string;
   readonly finishedAt: string;
   readonly tools: Readonly<Record<string, string>>;
-  readonly server: ServerFacts;
-  readonly database: DatabaseFacts;
+  /** These two are null for an adopted dump, and only for that: whoever made it did not write them down. */
+  readonly server: ServerFacts | null;
+  readonly database: DatabaseFacts | null;
   readonly content: DumpContent;
   readonly objects: readonly ManifestObject[];
 }
@@ -162,7 +167,8 @@ export interface DumpContent {
   readonly tocSha256?: string;
   readonly rows: number;
   readonly rawBytes: number;
-  readonly inventory: Inventory;
+  /** null for an adopted dump. */
+  readonly inventory: Inventory | null;
 }
 
 export interface TableContent {
@@ -172,7 +178,7 @@ export interface TableContent {
   /** Bytes and SHA-256 of the raw data, as a directory-format dump has them in a file, whichever the pipeline. */
   readonly rawBytes: number | null;
   readonly rawSha256: string | null;
-  /** The member of `database.tar`, without `.zst`; null in a streamed dump. */
+  /** The member of `database.tar`, without `.zst`; null in a streamed or adopted dump. */
   readonly file: string | null;
 }
 

@@ -100,28 +100,30 @@ const content = z.strictObject({
   tocSha256: sha256.exactOptional(),
   rows: count,
   rawBytes: count,
-  inventory: z.strictObject({
-    schemas: count,
-    tables: count,
-    columns: count,
-    views: count,
-    materializedViews: count,
-    populatedMaterializedViews: count,
-    sequences: count,
-    indexes: count,
-    validIndexes: count,
-    constraints: count,
-    validConstraints: count,
-    triggers: count,
-    functions: count,
-    types: count,
-    policies: count,
-    rules: count,
-    eventTriggers: count,
-    publications: count,
-    foreignTables: count,
-    largeObjects: count,
-  }),
+  inventory: z
+    .strictObject({
+      schemas: count,
+      tables: count,
+      columns: count,
+      views: count,
+      materializedViews: count,
+      populatedMaterializedViews: count,
+      sequences: count,
+      indexes: count,
+      validIndexes: count,
+      constraints: count,
+      validConstraints: count,
+      triggers: count,
+      functions: count,
+      types: count,
+      policies: count,
+      rules: count,
+      eventTriggers: count,
+      publications: count,
+      foreignTables: count,
+      largeObjects: count,
+    })
+    .nullable(),
 });
 
 // The order of the fields here is the order in the file; a new version adds, and never moves.
@@ -138,15 +140,15 @@ const schema = z
     }),
     kind: z.literal('database'),
     mode: z.literal('full'),
-    pipeline: z.enum(['staged', 'streamed']),
+    pipeline: z.enum(['staged', 'streamed', 'adopted']),
     host: word,
     configVersion: count,
     startedAt: time,
     snapshotAt: time,
     finishedAt: time,
     tools: z.record(word, word),
-    server,
-    database,
+    server: server.nullable(),
+    database: database.nullable(),
     content,
     objects: z
       .array(z.strictObject({ key: z.string(), sizeBytes: count, sha256 }))
@@ -167,6 +169,16 @@ const schema = z
         });
       }
       keys.add(key);
+    }
+    const adopted = value.pipeline === 'adopted';
+    for (const [path, fact] of [
+      [['server'], value.server],
+      [['database'], value.database],
+      [['content', 'inventory'], value.content.inventory],
+    ] as const) {
+      if ((fact === null) === adopted) continue;
+      const message = adopted ? 'null: nobody wrote it down of an adopted dump' : 'what was written down of the source';
+      issues.push({ code: 'custom', message, input: fact, path: [...path] });
     }
   }) satisfies z.ZodType<Manifest>;
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 
 import { readApplied } from '../activities/applied.ts';
 import { getBackup, type BackupDetail, type CopyDetail } from '../catalog/backup-list.ts';
-import type { Manifest } from '../catalog/manifest.ts';
+import type { DatabaseFacts, Manifest, ServerFacts } from '../catalog/manifest.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
@@ -94,23 +94,14 @@ function backupInWords(backup: BackupDetail, manifest: Manifest | null, config: 
 }
 
 function contentRows({ snapshotAt, content, database, server, tools, objects }: Manifest): [string, string][] {
-  const extensions = database.extensions.map(({ name, version }) => `${name} ${version}`).join(', ');
   const rows: [string, string][] = [
     ['data from', `${snapshotAt}, ${durationInWords(Date.now() - Date.parse(snapshotAt))} ago`],
     [
       'content',
       `${content.rows} rows in ${content.tables.length} tables, ${content.largeObjects.count} large objects, ${bytesInWords(content.rawBytes)}`,
     ],
-    [
-      'database',
-      `${database.name}, owner ${database.owner}, ${database.encoding}, ${database.collate} (${database.localeProvider}), ${bytesInWords(database.sizeBytes)} on the server`,
-    ],
-    [
-      'server',
-      `PostgreSQL ${server.version}, system identifier ${server.systemIdentifier}${server.inRecovery ? ', a standby' : ''}`,
-    ],
-    ['extensions', extensions === '' ? 'none' : extensions],
-    ['roles', database.roles.map(({ name }) => name).join(', ')],
+    ...(database === null ? [] : databaseRows(database)),
+    ...(server === null ? [] : serverRows(server)),
     [
       'made with',
       Object.entries(tools)
@@ -118,12 +109,31 @@ function contentRows({ snapshotAt, content, database, server, tools, objects }: 
         .join(', '),
     ],
   ];
+  for (const { key, sizeBytes, sha256 } of objects)
+    rows.push(['object', `${key}, ${bytesInWords(sizeBytes)}, SHA-256 ${sha256}`]);
+  return rows;
+}
+
+function serverRows(server: ServerFacts): [string, string][] {
+  const { version, systemIdentifier, inRecovery } = server;
+  const standby = inRecovery ? ', a standby' : '';
+  return [['server', `PostgreSQL ${version}, system identifier ${systemIdentifier}${standby}`]];
+}
+
+function databaseRows(database: DatabaseFacts): [string, string][] {
+  const extensions = database.extensions.map(({ name, version }) => `${name} ${version}`).join(', ');
+  const rows: [string, string][] = [
+    [
+      'database',
+      `${database.name}, owner ${database.owner}, ${database.encoding}, ${database.collate} (${database.localeProvider}), ${bytesInWords(database.sizeBytes)} on the server`,
+    ],
+    ['extensions', extensions === '' ? 'none' : extensions],
+    ['roles', database.roles.map(({ name }) => name).join(', ')],
+  ];
   if (database.privileged.length > 0) {
     const names = database.privileged.slice(0, 5).map(({ type, name }) => `${type.toLowerCase()} ${name}`);
     rows.push(['superuser only', `${names.join(', ')}${database.privileged.length > 5 ? ', …' : ''}`]);
   }
-  for (const { key, sizeBytes, sha256 } of objects)
-    rows.push(['object', `${key}, ${bytesInWords(sizeBytes)}, SHA-256 ${sha256}`]);
   return rows;
 }
 

@@ -1,12 +1,18 @@
 import type { SyncResult } from '../workflows/sync-catalog.ts';
-import { copiesInWords, countsInWords, DIFFERENCE_WORDS, listDifferences } from '../workflows/differences-text.ts';
+import {
+  adoptedInWords,
+  copiesInWords,
+  countsInWords,
+  DIFFERENCE_WORDS,
+  listDifferences,
+} from '../workflows/differences-text.ts';
 import { durationInWords } from './print.ts';
 import type { RunEnd } from './run-end.ts';
 
 /** What a run of `syncCatalog` found and did, in words. */
 export function syncInWords(
   { startedAt, finishedAt, workflowId }: RunEnd,
-  { compared, notCompared, repaired, unverified }: SyncResult,
+  { compared, notCompared, adopted, moreDumps, repaired, unverified }: SyncResult,
 ): string[] {
   const copies = compared.reduce((sum, one) => sum + one.compared, 0);
   const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
@@ -23,11 +29,17 @@ export function syncInWords(
   const told = listDifferences(compared).length;
   const all = compared.flatMap(({ counts }) => Object.values(counts)).reduce((sum, count) => sum + count, 0);
   if (all > told) lines.push(`    and ${all - told} more`);
+  for (const dump of adopted) lines.push(`  ${dump.key} in ${dump.destination}: ${adoptedInWords(dump)}`);
+  if (moreDumps > 0) lines.push(`  ${moreDumps} more dumps of other jobs are left for the next run`);
   for (const { environment, verified, missing, reason } of repaired) {
     lines.push(`  repair of ${environment}: ${verified} verified, ${missing} could not be`);
     if (reason !== undefined) lines.push(`    ${reason.code}: ${reason.message}`);
   }
-  if (unverified === 0) return [...lines, 'next: nothing to do'];
+  if (unverified === 0) {
+    const refused = adopted.some(({ reason }) => reason !== undefined);
+    const next = refused ? 'look at the jobs that make these dumps' : moreDumps > 0 ? 'cofre sync' : 'nothing to do';
+    return [...lines, `next: ${next}`];
+  }
   const next = repaired.length === 0 ? 'cofre sync --repair' : `the page of ${workflowId} in the Temporal UI tells why`;
   return [...lines, `${copiesInWords(unverified)} missing, damaged or not proven yet`, `next: ${next}`];
 }

@@ -12,6 +12,7 @@ export function checkDestinations(config: Checkable): Finding[] {
     ...checkFolders(config),
     ...checkSpools(config),
     ...checkPolicies(config),
+    ...checkAdoption(config),
   ];
 }
 
@@ -93,6 +94,20 @@ function checkPolicies({ policies }: Checkable): Finding[] {
       findings.push({ path: [...path, 'complete'], message: `must be at most ${places}, the number of destinations` });
     }
     return findings;
+  });
+}
+
+/** Whose a dump is must be plain: it is told by its namespace alone. */
+function checkAdoption({ destinations, environments }: Checkable): Finding[] {
+  const [adopting] = Object.entries(destinations).filter(([, { adopt }]) => adopt !== undefined);
+  if (adopting === undefined) return [];
+  const known = new Map<string, string>();
+  return Object.entries(environments).flatMap(([id, { namespace, stage }]) => {
+    if (namespace === undefined || stage !== 'production') return [];
+    const other = known.get(namespace);
+    known.set(namespace, other ?? id);
+    const message = `is that of ${other}, too: destination ${adopting[0]} could not tell whose a dump is that it adopts`;
+    return other === undefined ? [] : [{ path: ['environments', id, 'namespace'], message }];
   });
 }
 

@@ -1,12 +1,33 @@
 import { z } from 'zod';
 
-import { name, secretReference, port, text, address, absolutePath } from './fields.ts';
+import { DUMP_PATTERN } from './adoption.ts';
+import { name, secretReference, port, text, address, absolutePath, timezone } from './fields.ts';
 
 const bandwidth = z
   .string()
   .regex(/^[1-9][0-9]{0,4}(kB|MB)\/s$/, 'must be a number and kB/s or MB/s, such as 20MB/s')
   .optional()
   .describe('of what one host sends there and reads back; a restore takes all it gets');
+const adopt = z
+  .strictObject({
+    dumps: z
+      .array(
+        z
+          .string()
+          .max(200)
+          .regex(
+            DUMP_PATTERN,
+            'must be names with / between them, one {namespace}, and in each at most one * for any text',
+          ),
+      )
+      .min(1)
+      .max(20),
+    timezone: timezone.optional().describe("of the clock of the job that dumps; the environment's unless told"),
+  })
+  .optional()
+  .describe(
+    'dumps that another job leaves there, such as {namespace}/database_latest.dump.gz: syncCatalog makes backups of them',
+  );
 const seenBy = z.array(name).min(1).optional();
 /** Part of every object's name there, so it obeys the rule of keys (`destinations/key.ts`). */
 const prefix = z
@@ -21,6 +42,7 @@ const directory = z
     type: z.literal('directory'),
     path: absolutePath.describe('the folder that keeps the copies'),
     bandwidth,
+    adopt,
     hosts: seenBy.describe('the hosts that see this folder'),
     shared: z.boolean().optional().describe('true: the same folder on every host'),
   })
@@ -75,6 +97,7 @@ const s3 = z.strictObject({
     .optional()
     .describe('nobody can delete an object for so long; the bucket must have object lock'),
   bandwidth,
+  adopt,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
 
@@ -96,6 +119,7 @@ const gcs = z.strictObject({
     .optional()
     .describe('where the service is, if not at storage.googleapis.com; without credentials none are shown there'),
   bandwidth,
+  adopt,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
 
@@ -119,6 +143,7 @@ const sftp = z
     passphrase: secretReference.optional().describe('of the private key'),
     password: secretReference.optional().describe('instead of a private key'),
     bandwidth,
+    adopt,
     hosts: seenBy.describe('the hosts that reach it; every one unless told'),
   })
   .refine(
@@ -146,6 +171,7 @@ const rclone = z.strictObject({
     .describe('the rclone configuration; that of the user who runs the worker unless told'),
   configPassword: secretReference.optional().describe('of an rclone configuration that is encrypted'),
   bandwidth,
+  adopt,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -36,7 +37,8 @@ try {
   const installation = await Installation.create(
     [{ id: 'one' }, { id: 'two', pipeline: 'streamed' }, { id: 'gone' }],
     { nightly },
-    ({ policies, destinations }) => {
+    ({ policies, destinations, environments }) => {
+      Object.assign((environments as Record<string, object>)['one'] ?? {}, { namespace: 'one-ns' });
       Object.values(policies as object).forEach((policy: object) => keepShortly(policy));
       addSecond(destinations as Record<string, { path: string }>);
     },
@@ -80,6 +82,7 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
   record('verify-copies', await run('verify', backup.backupId));
 
   await rm(join(`${installation.backups}-2`, 'one', backup.backupId), { recursive: true });
+  await leaveDumps(installation);
   record('sync-catalog', await run('sync', '--repair'));
   record('copy-backups-repair', await newest(client, 'copyBackups'));
   await run('backup', 'one', '--to', 'second');
@@ -130,7 +133,20 @@ function addSecond(destinations: Record<string, { path: string }>): void {
   const { volume } = destinations;
   const path = `${volume?.path}-2`;
   mkdirSync(path, { mode: 0o700 });
-  Object.assign(destinations, { second: { ...volume, path } });
+  Object.assign(destinations, { second: { ...volume, path, adopt: { dumps: ['{namespace}/*.dump.gz'] } } });
+}
+
+/** As another job does: a whole one, and one that is none. */
+async function leaveDumps(installation: Installation): Promise<void> {
+  const { host, port, user, password } = servers.postgres;
+  const folder = join(`${installation.backups}-2`, 'one-ns');
+  await mkdir(folder);
+  await writeFile(join(folder, 'broken.dump.gz'), 'nothing');
+  const command = 'pg_dump -Fc -Z6 --no-owner --no-acl | gzip > "$0"';
+  const login = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password };
+  execFileSync('bash', ['-c', command, join(folder, 'database_latest.dump.gz')], {
+    env: { ...process.env, ...login, PGDATABASE: installation.database('one'), TZ: 'America/Sao_Paulo' },
+  });
 }
 
 async function waitsForItsTurn(client: Client): Promise<string | undefined> {

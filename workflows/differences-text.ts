@@ -1,4 +1,5 @@
 import type { Comparison, Difference, DifferenceKind } from '../activities/differences.ts';
+import type { AdoptedDump } from './adopt-dumps.ts';
 
 // For the page of a run and for the command line, which loads nothing of Temporal's workflows.
 
@@ -28,4 +29,12 @@ export function listDifferences(compared: readonly Comparison[]): (Difference & 
 
 export function copiesInWords(count: number): string {
   return count === 1 ? '1 copy is' : `${count} copies are`;
+}
+
+/** What became of a dump that another job left. */
+export function adoptedInWords({ environment, backupId, anomaly, reason }: AdoptedDump): string {
+  if (reason !== undefined)
+    return `not adopted: ${reason.message}${reason.hint === undefined ? '' : ` (${reason.hint})`}`;
+  const odd = anomaly === null ? '' : `, anomalous: ${anomaly}`;
+  return `adopted as ${environment ?? ''}/${backupId ?? ''}${odd}`;
 }

@@ -8,6 +8,7 @@ import {
 
 import type { Comparison } from '../activities/differences.ts';
 import { sees, type NamedDestination } from '../activities/plans.ts';
+import { adoptDumps, type AdoptedDump } from './adopt-dumps.ts';
 import { copyBackups } from './copy-backups.ts';
 import { TOLD } from './copy-to.ts';
 import { reasonOf, failRun, type Reason } from './failure.ts';
@@ -17,7 +18,7 @@ import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy } from './steps.ts';
-import { describeSync, type SyncProgress } from './sync-text.ts';
+import { describeSync, isWhole, type SyncProgress } from './sync-text.ts';
 import { DESTINATION_TROUBLE, waitingForRoom } from './waits.ts';
 
 /** A destination that could not be compared: nothing is known of what it has. */
@@ -36,10 +37,13 @@ export interface Repair {
 }
 
 export interface SyncResult {
-  /** `incomplete`: a destination could not be compared, or has copies that are not verified. */
+  /** `incomplete`: a destination could not be compared, or has copies that are not verified, or dumps that are not adopted. */
   readonly state: 'complete' | 'incomplete';
   readonly compared: readonly Comparison[];
   readonly notCompared: readonly NotCompared[];
+  readonly adopted: readonly AdoptedDump[];
+  /** Dumps of which the next run is to make backups. */
+  readonly moreDumps: number;
   readonly repaired: readonly Repair[];
   /** Copies in these destinations that are missing, damaged or not proven, now that it has ended. */
   readonly unverified: number;
@@ -73,6 +77,8 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     waits: new Map(),
     compared: [],
     notCompared: [],
+    adopted: [],
+    moreDumps: 0,
     repaired: [],
     unverified: 0,
   };
@@ -93,9 +99,9 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     throw isCancellation(error) ? error : failRun(reason);
   }
   show(progress, 'done');
-  const { compared, notCompared, repaired, unverified } = progress;
-  const state = notCompared.length === 0 && unverified === 0 ? 'complete' : 'incomplete';
-  return { state, compared, notCompared, repaired, unverified };
+  const { compared, notCompared, adopted, moreDumps, repaired, unverified } = progress;
+  const state = isWhole(progress) ? 'complete' : 'incomplete';
+  return { state, compared, notCompared, adopted, moreDumps, repaired, unverified };
 }
 
 /** Waits while the destination is away, until the end of the run; the others go on meanwhile. */
@@ -119,6 +125,12 @@ async function compareOne(destination: NamedDestination, progress: SyncProgress)
       DESTINATION_TROUBLE,
     );
     progress.compared = [...progress.compared, comparison];
+    if (config.adopt === undefined) return show(progress, 'compare');
+    const found = await adoptDumps(destination, able, wait, (dump) => {
+      progress.adopted = [...progress.adopted, dump];
+      show(progress, 'compare');
+    });
+    progress.moreDumps += found.more;
   } catch (error) {
     if (isCancellation(error)) throw error;
     progress.notCompared = [...progress.notCompared, { destination: name, reason: reasonOf(error) }];
@@ -166,7 +178,7 @@ async function repairOne(
 
 function show(progress: SyncProgress, step: 'compare' | 'copies' | 'done'): void {
   const waiting = progress.waits.size > 0;
-  const toMend = step === 'done' && (progress.unverified > 0 || progress.notCompared.length > 0);
+  const toMend = step === 'done' && !isWhole(progress);
   showPhase(
     waiting ? 'waiting' : step,
     describeSync(progress, step),

@@ -1,6 +1,7 @@
 import type { Comparison } from '../activities/differences.ts';
 import type { SyncPlan } from '../activities/plans.ts';
-import { copiesInWords, countsInWords, DIFFERENCE_WORDS, listDifferences } from './differences-text.ts';
+import { adoptedInWords, copiesInWords, countsInWords, DIFFERENCE_WORDS, listDifferences } from './differences-text.ts';
+import type { AdoptedDump } from './adopt-dumps.ts';
 import type { Reason } from './failure.ts';
 import { asWritten, failedState, mendFirst, type Page } from './page.ts';
 import type { NotCompared, Repair } from './sync-catalog.ts';
@@ -14,11 +15,23 @@ export interface SyncProgress {
   readonly waits: Waits;
   compared: readonly Comparison[];
   notCompared: readonly NotCompared[];
+  adopted: readonly AdoptedDump[];
+  /** Dumps that the next run is to adopt. */
+  moreDumps: number;
   repaired: readonly Repair[];
   unverified: number;
 }
 
 const LISTED = 40;
+
+/** Whether there is nothing that somebody has to care about. */
+export function isWhole({ notCompared, unverified, adopted, moreDumps }: SyncProgress): boolean {
+  return notCompared.length === 0 && unverified === 0 && moreDumps === 0 && refusedDumps(adopted).length === 0;
+}
+
+function refusedDumps(adopted: readonly AdoptedDump[]): readonly AdoptedDump[] {
+  return adopted.filter(({ reason }) => reason !== undefined);
+}
 
 /** `step`: how far the run is, or why it gave up. */
 export function describeSync(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | Reason): Page {
@@ -32,14 +45,19 @@ export function describeSync(progress: SyncProgress, step: 'compare' | 'copies' 
 }
 
 function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | Reason): string {
-  const { waits, unverified, notCompared } = progress;
+  const { waits, unverified, notCompared, adopted, moreDumps } = progress;
   if (typeof step === 'object') return failedState(step);
   if (waits.size > 0) return waitState(waits);
   if (step === 'compare')
-    return '**Now:** lists its destinations and compares them with the catalog. Nothing is removed.';
+    return '**Now:** lists its destinations, compares them with the catalog and adopts dumps of other jobs. Nothing is removed.';
   if (step === 'copies') return '**Now:** makes, proves or replaces the copies that are not as they should be.';
   const away = notCompared.map(({ destination }) => destination).join(', ');
   if (away !== '') return `**Done, in part:** ${away} could not be compared; nothing there was marked.`;
+  const refused = refusedDumps(adopted).length;
+  if (refused > 0 || moreDumps > 0) {
+    const more = moreDumps === 0 ? '' : ` ${moreDumps} more are left for the next run.`;
+    return `**Done, in part:** ${refused} dumps of other jobs could not be adopted.${more}`;
+  }
   return unverified === 0
     ? '**Done.** Every copy that should be there is, as far as names, sizes and manifests tell.'
     : `**Done, with a debt:** ${copiesInWords(unverified)} missing, damaged or not proven yet.`;
@@ -61,16 +79,22 @@ function nextStep(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | 
         : '`cofre sync --repair` makes, proves or replaces these copies',
     );
   }
+  if (refusedDumps(progress.adopted).length > 0)
+    mend.push('look why dumps could not be adopted, below, and at the jobs that make them');
+  if (progress.moreDumps > 0) mend.push('start it again for the dumps that are left');
   return mend.length === 0 ? 'none.' : `${mend.join('; ')}.`;
 }
 
-function factsOf({ compared, notCompared, repaired }: SyncProgress): [string, string][] {
+function factsOf({ compared, notCompared, adopted, repaired }: SyncProgress): [string, string][] {
   const facts: [string, string][] = notCompared.map(({ destination, reason }) => [
     destination,
     `not compared: ${reason.code}: ${asWritten(reason.message)}`,
   ]);
   for (const comparison of compared)
     facts.push([comparison.destination, `${comparison.compared} copies compared: ${countsInWords(comparison)}`]);
+  const told = [...refusedDumps(adopted), ...adopted.filter(({ reason }) => reason === undefined)];
+  for (const dump of told.slice(0, LISTED)) facts.push([`dump \`${dump.key}\``, asWritten(adoptedInWords(dump))]);
+  if (told.length > LISTED) facts.push(['…', `and ${told.length - LISTED} more dumps`]);
   for (const { environment, verified, missing, reason } of repaired.slice(0, LISTED)) {
     const failed = reason === undefined ? '' : `, ${reason.code}: ${asWritten(reason.message)}`;
     facts.push([`repair of ${environment}`, `${verified} verified, ${missing} could not be${failed}`]);

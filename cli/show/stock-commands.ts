@@ -1,9 +1,12 @@
+import { basename } from 'node:path/posix';
+
 import pg from 'pg';
 
 import type { BackupDetail, CopyDetail } from '../../catalog/backup-list.ts';
 import { objectPrefix } from '../../catalog/backup-id.ts';
-import type { DatabaseFacts, Manifest, RoleFacts } from '../../catalog/manifest.ts';
+import type { DatabaseFacts, Manifest, Origin, RoleFacts, ServerFacts } from '../../catalog/manifest.ts';
 import type { AppliedConfig } from '../../config/schema.ts';
+import { wrappingOf, type Wrapping } from '../../sources/postgres/archive-files.ts';
 import { shapeClauses } from '../../sources/postgres/create-database.ts';
 import { assignment, settingStatement } from '../../sources/postgres/settings.ts';
 import { bytesInWords } from '../print.ts';
@@ -31,31 +34,70 @@ function blockOf(backup: BackupDetail, manifest: Manifest, copy: CopyDetail, con
   const { path: archive, lines, tools: fetching } = stockFetch(destination, objectKey(backup, manifest));
   const object = manifest.objects[0];
   const where = destination.hosts === undefined ? 'every host' : destination.hosts.join(', ');
-  const major = Math.floor(manifest.server.versionNumber / 10_000);
-  const tools = [...fetching, ...(manifest.pipeline === 'staged' ? ['tar'] : []), 'zstd'].join(', ');
+  const major = manifest.server === null ? pgDumpMajor(manifest) : Math.floor(manifest.server.versionNumber / 10_000);
+  const wrapping = wrappingOf(basename(manifest.objects[0]?.key ?? ''));
+  const unpack = wrapping === undefined ? [] : UNPACKERS[wrapping];
+  const tools = [...fetching, ...(wrapping === undefined ? ['tar', 'zstd'] : unpack.slice(0, 1))].join(', ');
   const roomBytes = manifest.content.rawBytes + (lines.length === 0 ? 0 : (object?.sizeBytes ?? 0));
-  const extensions = manifest.database.extensions.filter(({ name }) => name !== 'plpgsql');
+  const extensions = manifest.database?.extensions.filter(({ name }) => name !== 'plpgsql') ?? [];
   const installed = extensions.map(({ name, version }) => `${name} ${version}`).join(', ');
   return [
     `# ${backup.id} of ${backup.environment} from the copy in ${copy.destination}: ${bytesInWords(object?.sizeBytes ?? 0)}, seen by: ${where}`,
     `# Needs ${tools}, the clients of PostgreSQL ${Math.max(major, 14)}, and room for ${bytesInWords(roomBytes)} in the folder that mktemp makes (TMPDIR).`,
     ...(installed === '' ? [] : [`# The server must offer these extensions: ${installed}`]),
-    '# Run it as a superuser of the server that gets the database. Owners stay as they were; with --no-owner everything belongs to that superuser.',
+    `# Run it as a superuser of the server that gets the database. ${manifest.database === null ? ADOPTED_OWNERS : OWNERS}`,
     connectionOf(backup, config),
     '(',
     'set -eu',
     'cd "$(mktemp -d)"',
     ...lines,
     `echo ${quote(`${object?.sha256 ?? ''}  ${archive}`)} | sha256sum --check`,
-    ...hereDocument('psql -X -q -v ON_ERROR_STOP=1 -d postgres', [
-      ...rolesSql(manifest.database),
-      ...databaseSql(manifest),
-    ]),
-    ...restoreLines(manifest, archive),
-    ...settingLines(manifest, archive),
-    `psql -X -q -d ${quote(manifest.database.name)} -c ANALYZE`,
+    ...(manifest.database === null || manifest.server === null
+      ? adoptedLines([...unpack, quote(archive)].join(' '), backup, config)
+      : knownLines(manifest.database, manifest.server, manifest.pipeline, archive)),
     ')',
   ].join('\n');
+}
+
+const OWNERS = 'Owners stay as they were; with --no-owner everything belongs to that superuser.';
+const ADOPTED_OWNERS =
+  'Another job made this dump, and nothing tells whose its objects were: everything belongs to that superuser.';
+
+/** What unpacks a dump in one file to its standard output. */
+const UNPACKERS: Readonly<Record<Wrapping, readonly string[]>> = {
+  zstd: ['zstd', '-dc'],
+  gzip: ['gzip', '-dc'],
+  nothing: ['cat'],
+};
+
+function knownLines(database: DatabaseFacts, server: ServerFacts, pipeline: Origin, archive: string): string[] {
+  return [
+    ...hereDocument('psql -X -q -v ON_ERROR_STOP=1 -d postgres', [
+      ...rolesSql(database),
+      ...databaseSql(database, server),
+    ]),
+    ...restoreLines(pipeline, database, archive),
+    ...settingLines(pipeline, database, archive),
+    `psql -X -q -d ${quote(database.name)} -c ANALYZE`,
+  ];
+}
+
+/** Nobody wrote down what the database of an adopted dump was like: it is the configuration's, with the server's own settings. */
+function adoptedLines(opened: string, { environment }: BackupDetail, config: AppliedConfig): string[] {
+  const { name, owner } = config.environments[environment]?.database ?? { name: environment, owner: environment };
+  const role = `CREATE ROLE ${escapeIdentifier(owner)} LOGIN`;
+  return [
+    ...hereDocument('psql -X -q -v ON_ERROR_STOP=1 -d postgres', [
+      `SELECT ${escapeLiteral(role)} WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${escapeLiteral(owner)}) \\gexec`,
+      `CREATE DATABASE ${escapeIdentifier(name)} OWNER ${escapeIdentifier(owner)} TEMPLATE template0;`,
+    ]),
+    `${opened} | pg_restore --exit-on-error --no-owner --no-privileges -d ${quote(name)}`,
+    `psql -X -q -d ${quote(name)} -c ANALYZE`,
+  ];
+}
+
+function pgDumpMajor({ tools }: Manifest): number {
+  return Number.parseInt(tools['pg_dump'] ?? '0', 10);
 }
 
 /** Names and comments of the source may have any lines: its own end is none of them. */
@@ -71,7 +113,7 @@ export function objectKey(backup: BackupDetail, manifest: Manifest): string {
   return `${objectPrefix(backup.environment, backup.id)}${manifest.objects[0]?.key ?? ''}`;
 }
 
-function restoreLines({ pipeline, database }: Manifest, archive: string): string[] {
+function restoreLines(pipeline: Origin, database: DatabaseFacts, archive: string): string[] {
   const target = quote(database.name);
   if (pipeline === 'streamed') return [`zstd -dc ${quote(archive)} | pg_restore --exit-on-error -d ${target}`];
   return [
@@ -83,7 +125,7 @@ function restoreLines({ pipeline, database }: Manifest, archive: string): string
  * The values that only the archive has: its own SQL for the database, but for what makes that. Nothing is cut out of the part
  * that has the values, for they may look like anything.
  */
-function settingLines({ pipeline, database }: Manifest, archive: string): string[] {
+function settingLines(pipeline: Origin, database: DatabaseFacts, archive: string): string[] {
   if (database.settings.every(({ value }) => value !== null)) return [];
   const [open, from] = pipeline === 'streamed' ? [`zstd -dc ${quote(archive)} | `, ''] : ['', ' -Fd d'];
   const sql = `${open}pg_restore --create --use-list=/dev/null -f -${from}`;
@@ -120,7 +162,7 @@ function attributesOf({ login, inherit }: RoleFacts): string {
   return `${login ? 'LOGIN' : 'NOLOGIN'} ${inherit ? 'INHERIT' : 'NOINHERIT'}`;
 }
 
-function databaseSql({ database: facts, server }: Manifest): string[] {
+function databaseSql(facts: DatabaseFacts, server: ServerFacts): string[] {
   const database = escapeIdentifier(facts.name);
   const owner = escapeIdentifier(facts.owner);
   const statements = [

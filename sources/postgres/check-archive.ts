@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { addAbortSignal, type Readable } from 'node:stream';
 
-import type { DumpContent, Pipeline } from '../../catalog/manifest.ts';
+import type { DumpContent } from '../../catalog/manifest.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import type { ToolContext } from '../../processes/tool.ts';
-import { STAGED_FILE, STREAMED_FILE } from './archive-files.ts';
+import { STAGED_FILE, wrappingOf } from './archive-files.ts';
 import { ByteReader } from './byte-reader.ts';
 import { checkStaged } from './check-staged.ts';
 import { checkStreamed } from './check-streamed.ts';
@@ -15,7 +15,8 @@ export interface CheckRequest extends ToolContext {
   readonly stream: Readable;
   /** What the manifest says was dumped. */
   readonly content: DumpContent;
-  readonly pipeline: Pipeline;
+  /** The object's name without its folder, which tells what it is. */
+  readonly file: string;
   readonly clients: Clients;
   /** Bytes of the object read so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
@@ -37,7 +38,10 @@ export interface CheckContext extends ToolContext {
  * @throws CofreError `bad-content` naming object and table; the stream's own failures; `signal.reason`.
  */
 export async function checkArchive(request: CheckRequest): Promise<{ sizeBytes: number; sha256: string }> {
-  const object = request.pipeline === 'staged' ? STAGED_FILE : STREAMED_FILE;
+  const { file } = request;
+  const wrapping = wrappingOf(file);
+  if (wrapping === undefined && file !== STAGED_FILE)
+    throw new CofreError('bad-content', `no backup has an object ${file}`);
   const hash = createHash('sha256');
   let sizeBytes = 0;
   const stop = new AbortController();
@@ -51,14 +55,14 @@ export async function checkArchive(request: CheckRequest): Promise<{ sizeBytes: 
     request.onProgress?.(sizeBytes);
   });
   try {
-    const check = request.pipeline === 'staged' ? checkStaged : checkStreamed;
     const { content, clients, records } = request;
-    await check(reader, { content, clients, records, signal, stop: () => stop.abort() });
+    const context = { content, clients, records, signal, stop: () => stop.abort() };
+    await (wrapping === undefined ? checkStaged(reader, context) : checkStreamed(reader, context, wrapping));
     return { sizeBytes, sha256: hash.digest('hex') };
   } catch (error) {
     request.signal?.throwIfAborted();
     if (!(error instanceof CofreError) || error.code !== 'bad-content') throw error;
-    throw new CofreError('bad-content', `${object} is damaged: ${messageOf(error)}`, {
+    throw new CofreError('bad-content', `${file} is damaged: ${messageOf(error)}`, {
       cause: error,
       hint: 'this copy cannot be relied on; check the medium, and restore from another copy',
     });

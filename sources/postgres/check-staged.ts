@@ -25,7 +25,7 @@ interface Expected {
  */
 export async function checkStaged(reader: ByteReader, context: CheckContext): Promise<void> {
   const check = new ContentCheck(context.content);
-  const decompression = new Decompression(context);
+  const decompression = new Decompression(context, 'zstd');
   const queue: Expected[] = [];
   const reading = async (): Promise<void> => {
     await decompression.write(EMPTY_FRAME);
@@ -77,7 +77,7 @@ function expect({ name, kind }: RawFile, rawBytes: number, check: ContentCheck):
   return { label: labelOf(table), rawBytes, accept: (content) => checkTable(table, content) };
 }
 
-async function cutOutput({ zstd }: Decompression, queue: Expected[]): Promise<void> {
+async function cutOutput({ tool: zstd }: Decompression, queue: Expected[]): Promise<void> {
   let current: { readonly expected: Expected; readonly digest: RawDigest } | undefined;
   for await (const chunk of zstd.stdout) {
     for (let rest = chunk as Buffer; rest.length > 0;) {

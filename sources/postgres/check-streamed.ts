@@ -1,13 +1,14 @@
 import { CofreError } from '../../errors/error.ts';
+import type { Wrapping } from './archive-files.ts';
 import type { ByteReader } from './byte-reader.ts';
 import type { CheckContext } from './check-archive.ts';
 import { checkLargeObjects, checkTable } from './content-check.ts';
 import { decodeStreamed } from './decode-streamed.ts';
 import { toContentError } from './decompression.ts';
 
-/** Checks `database.dump.zst`: pg_restore reads all of it and writes out its data, which are compared in the archive's order. */
-export async function checkStreamed(reader: ByteReader, context: CheckContext): Promise<void> {
-  const { tables, largeObjects } = await decodeStreamed(context, (write) => reader.drain(write)).catch(
+/** Checks a dump in one file: pg_restore reads all of it and writes out its data, which are compared in the archive's order. */
+export async function checkStreamed(reader: ByteReader, context: CheckContext, wrapping: Wrapping): Promise<void> {
+  const { tables, largeObjects } = await decodeStreamed({ ...context, wrapping }, (write) => reader.drain(write)).catch(
     (error: unknown) => {
       throw toContentError(error, 'the dump');
     },

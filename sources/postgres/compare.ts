@@ -38,7 +38,7 @@ export async function compareWithManifest(
     const compared = content === null ? [] : content.tables.map((table) => ({ table, rows: rowsOf.get(keyOf(table)) }));
     const differences = [
       ...compared.flatMap(({ table, rows }) => differs(`rows of ${table.schema}.${table.name}`, table.rows, rows)),
-      ...(content === null ? [] : compareInventory(content.inventory, inventory)),
+      ...(content?.inventory == null ? [] : compareInventory(content.inventory, inventory)),
       ...(content === null ? [] : differs('large objects', content.largeObjects.count, inventory.largeObjects)),
       ...(facts === null ? [] : await compareExtensions(client, facts)),
     ];

@@ -1,33 +1,36 @@
 import { once } from 'node:events';
 
 import { CofreError } from '../../errors/error.ts';
-import { startTool, ToolFailure, type RunningTool, type ToolContext } from '../../processes/tool.ts';
+import { startTool, ToolFailure, type RunningTool, type Tool, type ToolContext } from '../../processes/tool.ts';
+import type { Wrapping } from './archive-files.ts';
 
-/** One `zstd -d` that is fed from here; concatenated frames give concatenated data. */
+const UNWRAP: Readonly<Record<Wrapping, Tool>> = {
+  zstd: { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] },
+  gzip: { name: 'gzip', path: 'gzip', args: ['-d', '-q', '-c'] },
+  nothing: { name: 'cat', path: 'cat', args: [] },
+};
+
+/** One `zstd -d`, or whatever else unwraps it, that is fed from here; concatenated frames give concatenated data. */
 export class Decompression {
-  readonly zstd: RunningTool;
+  readonly tool: RunningTool;
   readonly #signal: AbortSignal;
 
-  constructor(context: ToolContext & { readonly signal: AbortSignal }) {
+  constructor(context: ToolContext & { readonly signal: AbortSignal }, wrapping: Wrapping) {
     this.#signal = context.signal;
-    this.zstd = startTool(
-      { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] },
-      { stdin: 'pipe', stdout: 'pipe' },
-      context,
-    );
-    this.zstd.stdin.on('error', () => undefined);
+    this.tool = startTool(UNWRAP[wrapping], { stdin: 'pipe', stdout: 'pipe' }, context);
+    this.tool.stdin.on('error', () => undefined);
   }
 
-  /** A broken pipe is no failure here: it is the consequence of zstd's end, which says more to whoever reads its output. */
+  /** A broken pipe is no failure here: it is the consequence of the tool's end, which says more to whoever reads its output. */
   async write(piece: Buffer): Promise<void> {
     this.#signal.throwIfAborted();
-    const { stdin } = this.zstd;
+    const { stdin } = this.tool;
     if (!stdin.writable || stdin.write(piece)) return;
     await once(stdin, 'drain', { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
   }
 
   end(): void {
-    this.zstd.stdin.end();
+    this.tool.stdin.end();
   }
 }
 

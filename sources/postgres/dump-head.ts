@@ -13,6 +13,8 @@ export interface DumpHead {
   /** Of an archive, such as `15.20`: the server that was dumped, and pg_dump itself; null where it does not say. */
   readonly serverVersion: string | null;
   readonly dumpVersion: string | null;
+  /** What the clock of the machine showed that dumped, in milliseconds as if it were UTC: its time zone is not in the dump. */
+  readonly localMs: number | null;
 }
 
 const MAGIC = 'PGDMP';
@@ -40,8 +42,9 @@ export async function readDumpHead(path: string): Promise<DumpHead> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
     const unpacker = ({ '1f8b': 'gzip', '28b5': 'zstd' } as const)[buffer.toString('hex', 0, 2)] ?? null;
     const head = unpacker === null ? buffer.subarray(0, bytesRead) : await unpackHead(file, unpacker);
-    if (head.toString('latin1', 0, MAGIC.length) === MAGIC) return { unpacker, kind: 'archive', ...readVersions(head) };
-    return { unpacker, kind: isSql(head) ? 'sql' : 'unknown', serverVersion: null, dumpVersion: null };
+    if (head.toString('latin1', 0, MAGIC.length) === MAGIC)
+      return { unpacker, kind: 'archive', ...readArchiveHead(head) };
+    return { unpacker, kind: isSql(head) ? 'sql' : 'unknown', serverVersion: null, dumpVersion: null, localMs: null };
   } finally {
     await file.close();
   }
@@ -103,7 +106,7 @@ function isSql(head: Buffer): boolean {
 }
 
 /** The head of a custom-format archive, as pg_dump's WriteHead writes it. */
-function readVersions(head: Buffer): Pick<DumpHead, 'serverVersion' | 'dumpVersion'> {
+function readArchiveHead(head: Buffer): Pick<DumpHead, 'serverVersion' | 'dumpVersion' | 'localMs'> {
   const reader = new HeadReader(head, MAGIC.length);
   const version = reader.byte() * 100 + reader.byte();
   reader.byte();
@@ -113,9 +116,17 @@ function readVersions(head: Buffer): Pick<DumpHead, 'serverVersion' | 'dumpVersi
   // The compression: since 1.15 the kind of it, before that its level.
   if (version >= 115) reader.byte();
   else reader.int();
-  for (let part = 0; part < 7; part += 1) reader.int();
+  // As `struct tm` has them.
+  const [second = 0, minute = 0, hour = 0, day = 0, month = 0, year = 0] = Array.from({ length: 7 }, () =>
+    reader.int(),
+  );
+  const localMs = Date.UTC(1900 + year, month, day, hour, minute, second);
   reader.text();
-  return { serverVersion: reader.text(), dumpVersion: reader.text() };
+  return {
+    serverVersion: reader.text(),
+    dumpVersion: reader.text(),
+    localMs: Number.isFinite(localMs) ? localMs : null,
+  };
 }
 
 class HeadReader {

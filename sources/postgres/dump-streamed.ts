@@ -57,7 +57,7 @@ export function streamedDump(request: RunningDump): DumpWay {
 async function readBack(request: RunningDump, whole: AbortSignal, stop: AbortController): Promise<ScriptContent> {
   const signal = request.signal === undefined ? stop.signal : AbortSignal.any([request.signal, stop.signal]);
   return await decodeStreamed(
-    { records: request.records, clients: request.clients, signal, stop: () => stop.abort() },
+    { records: request.records, clients: request.clients, signal, stop: () => stop.abort(), wrapping: 'zstd' },
     async (write) => {
       for await (const piece of followFile(partPath(request), whole, signal)) await write(piece);
     },

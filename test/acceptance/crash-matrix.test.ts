@@ -23,7 +23,9 @@ describe('a worker that dies or freezes', () => {
 
   before(async () => {
     site = await CrashSite.create(
-      isLong ? { staged: 30, streamed: 10, debt: 3, new: 3 } : { staged: 16, streamed: 4, debt: 2, new: 2 },
+      isLong
+        ? { staged: 30, streamed: 10, debt: 3, new: 3, adopting: 3 }
+        : { staged: 16, streamed: 4, debt: 2, new: 2, adopting: 2 },
     );
     await site.startWorker();
     records = await record(site, scenarios);

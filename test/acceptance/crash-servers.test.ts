@@ -16,7 +16,7 @@ describe('a server that is killed and started again while runs stand in the midd
   before(async () => {
     servers = await OwnServers.start();
     site = await CrashSite.create(
-      isLong ? { staged: 30, streamed: 10, debt: 3, new: 3 } : { staged: 6, streamed: 0, debt: 0, new: 0 },
+      isLong ? { staged: 30, streamed: 10, debt: 3, new: 3, adopting: 3 } : { staged: 6, streamed: 0, debt: 0, new: 0 },
     );
     await site.startWorker();
     const met = ['a backup', 'a restore over a live database'];
@@ -33,7 +33,11 @@ describe('a server that is killed and started again while runs stand in the midd
     const restore = (activity: string, where: string): CrashCase =>
       oneCase(records, 'a restore over a live database', activity, where);
     const some = [backup('verify', 'end'), restore('swapDatabase', 'middle')];
-    await crashAll(site, isLong ? everyCase(records) : some, restartServer(restart));
+    // While a server is away no clock of a run stands still: whether a host is asked if it is there, and when, is another matter then.
+    const every = everyCase(records).filter(({ positions }) =>
+      positions.every(({ activity }) => activity !== 'checkHost'),
+    );
+    await crashAll(site, isLong ? every : some, restartServer(restart));
   }
 
   it('case 118: PostgreSQL, with the catalog and the databases: every run comes to its end, and nothing is half-made', async () => {

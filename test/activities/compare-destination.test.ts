@@ -109,6 +109,7 @@ async function compare(
     destination: place,
     workflowId: 'syncCatalog/test/1',
     runId: 'run',
+    isOthers: () => false,
     signal: new AbortController().signal,
     onProgress,
     open: async (use) => {

@@ -11,7 +11,7 @@ import type { CrashSite } from './site.ts';
 
 /** The backups of an environment that anybody can see in the destination that it is backed up to. */
 export async function visibleBackups(site: CrashSite, environment: string): Promise<string[]> {
-  return await backupsIn(join(site.installation.backups, environment));
+  return await backupsIn(join(site.homeOf(environment), environment));
 }
 
 async function backupsIn(folder: string): Promise<string[]> {

@@ -1,10 +1,14 @@
-import { readdir, truncate } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import type { WorkflowHandle } from '@temporalio/client';
 
 import type { Position } from './protocol.ts';
-import type { CrashSite, Purpose } from './site.ts';
+import { asideOf, namespaceOf, type CrashSite, type Purpose } from './site.ts';
+
+const run = promisify(execFile);
 
 /** One kind of run, how it must end, and what others may see of it meanwhile. */
 export interface Scenario {
@@ -199,6 +203,18 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     ...backup,
+    name: 'a dump of another job',
+    purpose: 'adopting',
+    workflow: 'syncCatalog',
+    differsIn: ['findDumps', 'adoptDump'],
+    async prepare(site, environment) {
+      await site.makeDatabase(environment);
+      await dumpAsJob(site, environment);
+      return { destinations: [asideOf(environment)] };
+    },
+  },
+  {
+    ...backup,
     name: 'a repair of a damaged copy',
     purpose: 'staged',
     workflow: 'copyBackups',
@@ -242,9 +258,22 @@ export const scenarios: readonly Scenario[] = [
   },
 ];
 
-/** A destination in which only this environment has copies, and where nobody looks for half-made things. */
-function asideOf(environment: string): string {
-  return `old-${environment}`;
+/** As a job of the environment's own does, which Cofre knows nothing of; each dump has a name of its own. */
+async function dumpAsJob(site: CrashSite, environment: string): Promise<void> {
+  const { host, port, user, password, database } = site.target(environment);
+  const folder = join(site.homeOf(environment), namespaceOf(environment));
+  await mkdir(folder, { recursive: true });
+  const command = 'pg_dump -Fc -Z6 --no-owner --no-acl | gzip > "$0" && mv "$0" "$1"';
+  const login = {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGPASSWORD: password.reveal(),
+    PGDATABASE: database,
+  };
+  await run('bash', ['-o', 'pipefail', '-c', command, join(folder, '.part'), join(folder, `${Date.now()}.dump.gz`)], {
+    env: { ...process.env, ...login, TZ: 'UTC' },
+  });
 }
 
 /** A new backup, of which the copy in another destination was cut by hand. */

@@ -17,9 +17,12 @@ const ROWS = 4_000;
 
 /**
  * What an environment of the site is for: `staged` and `streamed` have a database and a policy of that pipeline, `debt` has
- * a second destination that takes nothing, `new` never had a database or backup.
+ * a second destination that takes nothing, `new` never had a database or backup, `adopting` has a job of its own that dumps
+ * into the environment's destination.
  */
-export type Purpose = 'staged' | 'streamed' | 'debt' | 'new';
+export type Purpose = 'staged' | 'streamed' | 'debt' | 'new' | 'adopting';
+
+const PURPOSES = ['staged', 'streamed', 'debt', 'new', 'adopting'] as const;
 
 export interface SiteOptions {
   readonly jobs?: number;
@@ -50,13 +53,12 @@ export class CrashSite {
 
   /** `count`: how many environments for each purpose. */
   static async create(
-    count: Readonly<Record<Purpose, number>>,
+    count: Readonly<Partial<Record<Purpose, number>>>,
     { jobs = 2, limits = 'patient', change = () => undefined }: SiteOptions = {},
   ): Promise<CrashSite> {
-    const purposes = ['staged', 'streamed', 'debt', 'new'] as const;
-    const named = purposes.map((purpose) => [
+    const named = PURPOSES.map((purpose) => [
       purpose,
-      Array.from({ length: count[purpose] }, (_, index) => `${purpose}-${index + 1}`),
+      Array.from({ length: count[purpose] ?? 0 }, (_, index) => `${purpose}-${index + 1}`),
     ]);
     const environments = Object.fromEntries(named) as Record<Purpose, string[]>;
     const installation = await Installation.create([], {}, (config) => {
@@ -95,7 +97,14 @@ export class CrashSite {
     return new Map([
       ['volume', this.installation.backups],
       ['offsite', join(this.installation.folder, 'offsite')],
+      ...this.environments.adopting.map((environment) => [asideOf(environment), this.homeOf(environment)] as const),
     ]);
+  }
+
+  /** The folder of the destination that an environment is backed up to. */
+  homeOf(environment: string): string {
+    const { folder, backups } = this.installation;
+    return this.environments.adopting.includes(environment) ? join(folder, asideOf(environment)) : backups;
   }
 
   get catalog(): PostgresTarget {
@@ -186,7 +195,8 @@ export class CrashSite {
         `SET ROLE "${id}_owner"; ${sampleSql(ROWS)} CREATE TABLE public.marca AS SELECT 'original' AS estado`,
       ),
     );
-    const all = [...this.environments.staged, ...this.environments.streamed, ...this.environments.debt];
+    const { staged, streamed, debt, adopting } = this.environments;
+    const all = [...staged, ...streamed, ...debt, ...adopting];
     for (const environment of all) await this.makeDatabase(environment);
   }
 
@@ -242,26 +252,41 @@ function configure(
   });
   config.policies['debt'] = policy('staged', 'volume', 'full');
   for (const name of ['staged', 'streamed']) config.policies[name] = policy(name, 'volume');
-  const policyOf = { staged: 'staged', streamed: 'streamed', debt: 'debt', new: 'staged' } as const;
-  for (const purpose of ['staged', 'streamed', 'debt', 'new'] as const) {
+  for (const purpose of PURPOSES) {
     for (const environment of environments[purpose]) {
       config.environments[environment] = {
         stage: 'production',
         customer: 'acme',
-        policy: policyOf[purpose],
+        namespace: namespaceOf(environment),
+        policy: purpose === 'new' ? 'staged' : purpose === 'adopting' ? environment : purpose,
         database: { server: 'pg', name: databaseOf(id, environment), owner: `${id}_owner` },
       };
       // Started by the tests alone: its time is half a day away.
       const at = `${String((new Date().getUTCHours() + 12) % 24).padStart(2, '0')}:30`;
       const routine = { at, timezone: 'UTC', run: 'backupDatabase', environments: { names: [environment] } };
-      if (purpose !== 'staged') continue;
-      config.routines[environment] = routine;
-      // To be damaged, compared and retired: no other environment has copies there.
-      const old = join(folder, `old-${environment}`);
-      mkdirSync(old, { mode: 0o700 });
-      config.destinations[`old-${environment}`] = { type: 'directory', path: old, hosts: ['h1'] };
+      if (purpose !== 'staged' && purpose !== 'adopting') continue;
+      // To be damaged, compared and retired, or with the dumps of a job: no other environment has copies there.
+      const aside = asideOf(environment);
+      const path = join(folder, aside);
+      mkdirSync(path, { mode: 0o700 });
+      config.destinations[aside] = { type: 'directory', path, hosts: ['h1'] };
+      if (purpose === 'staged') config.routines[environment] = routine;
+      else {
+        config.destinations[aside]['adopt'] = { dumps: ['{namespace}/*.dump.gz'], timezone: 'UTC' };
+        config.policies[environment] = policy('staged', aside);
+      }
     }
   }
+}
+
+/** A destination in which only this environment has copies. */
+export function asideOf(environment: string): string {
+  return `old-${environment}`;
+}
+
+/** Where the job of an environment leaves its dumps. */
+export function namespaceOf(environment: string): string {
+  return `ns-${environment}`;
 }
 
 function databaseOf(id: string, environment: string): string {

@@ -40,7 +40,7 @@ export class TwoHosts {
     this.#wiring = wiring;
   }
 
-  static async create(count: Readonly<Record<Purpose, number>>): Promise<TwoHosts> {
+  static async create(count: Readonly<Partial<Record<Purpose, number>>>): Promise<TwoHosts> {
     const network = HostNetwork.create(HOSTS);
     if (network === undefined) {
       const site = await CrashSite.create(count, { limits: 'hasty', change: addSecondHost });

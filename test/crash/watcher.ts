@@ -79,6 +79,7 @@ export class Watcher {
     try {
       if (path.endsWith('/manifest.json')) await this.#checkManifest(root, path);
       else if (path.endsWith('.zst')) await run('zstd', ['--test', '--quiet', join(root, path)]);
+      else if (path.endsWith('.gz')) await run('gzip', ['--test', join(root, path)]);
       else await run('tar', ['--list', `--file=${join(root, path)}`]);
     } catch (error) {
       // One that nobody made a backup may be removed while it is read.

@@ -86,7 +86,7 @@ export async function backUp(
     pipeline,
   });
   const archive = await compressDump(request);
-  await checkArchive({ stream: createReadStream(archive.path), content, pipeline, clients: tools });
+  await checkArchive({ stream: createReadStream(archive.path), file: archive.file, content, clients: tools });
   const { versionNumber: serverVersionNumber } = server;
   return { file: archive.path, format: pipeline, facts: database, content, serverVersionNumber, madeBy: tools.version };
 }

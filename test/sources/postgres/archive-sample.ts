@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, type TestContext } from 'node:test';
 
@@ -51,11 +51,11 @@ export function samplesOf(sql?: string): (pipeline: Pipeline) => Sample {
 
 /** As a verification checks it, with what `options` changes. */
 export function check(
-  { pipeline, clients, dumped }: Sample,
+  { path, clients, dumped }: Sample,
   stream: Readable,
   options: { readonly signal?: AbortSignal; readonly content?: DumpResult['content'] } = {},
 ): Promise<{ sizeBytes: number; sha256: string }> {
-  return checkArchive({ stream, pipeline, content: dumped.content, clients, ...options });
+  return checkArchive({ stream, file: basename(path), content: dumped.content, clients, ...options });
 }
 
 /** In pieces of an odd size, as a network gives them. */
