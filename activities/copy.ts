@@ -1,6 +1,7 @@
 import { objectPrefix } from '../catalog/backup-id.ts';
 import { recordCopy, requireCurrentDump, settleDebt } from '../catalog/backups.ts';
 import { copyState } from '../catalog/copies-in.ts';
+import { manifestBytes } from '../catalog/parse-manifest.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Destination } from '../destinations/destination.ts';
@@ -11,7 +12,7 @@ import { archiveOf } from './local-dump.ts';
 import { markSuspect } from './mark-suspect.ts';
 import { mendCopy, type Mended } from './mend-copy.ts';
 import type { CopyPlan, NamedDestination } from './plans.ts';
-import { proveCopy } from './prove-copy.ts';
+import { proveCopy, publishedManifest } from './prove-copy.ts';
 import { samePlace } from './source.ts';
 import { bodyOf, reading, SourceFailure } from './source-body.ts';
 import { asStep } from './step.ts';
@@ -91,15 +92,26 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
         const { sizeBytes, sha256 } = archiveOf(own);
         const onProgress = (bytes: number): void => report({ doing: `verify in ${name}`, bytes, ofBytes: sizeBytes });
         const prefix = objectPrefix(plan.environment.id, backupId);
-        const manifest = await withDestination(name, config, (place) =>
-          proveCopy({ catalog, findClients, place, name, prefix, records: spool.records, signal, onProgress }, own),
-        );
-        const { attempt } = manifest;
+        await withDestination(name, config, async (place) => {
+          const stands = await publishedManifest(place, prefix, signal);
+          if (stands !== undefined && !manifestBytes(stands).equals(manifestBytes(own)))
+            throw otherManifest(backupId, name);
+          const copy = { catalog, findClients, place, name, prefix, records: spool.records, signal, onProgress };
+          await proveCopy(copy, own);
+        });
+        const { attempt } = own;
         await recordCopy(catalog, { backupId, destination: name, state: 'verified', attempt, sizeBytes, sha256 });
         await settleDebt(catalog, backupId, plan.complete);
       });
     },
   };
+}
+
+/** Somebody put it there: whatever it names, it is not what the catalog would call verified. */
+function otherManifest(backupId: string, name: string): CofreError {
+  return new CofreError('bad-content', `the manifest of ${backupId} in ${name} is another one than the catalog has`, {
+    hint: `cofre sync ${name} --repair replaces it`,
+  });
 }
 
 /** @throws what the last source said, when none could be read; at once what the target said. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { readdir, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -142,6 +142,25 @@ describe('copies', () => {
     }
     const good = await installation.json<RunResult>(restoreLatest);
     assert.deepEqual([good.state, good.backupId], ['restored', made[0]]);
+  });
+
+  it('a copy beside which somebody put another manifest is not called verified, until a repair has replaced that', async () => {
+    const { backupId: id } = await installation.json<RunResult>(['backup', 'kept']);
+    const manifest = await readFile(join(installation.backups, 'kept', id, 'manifest.json'), 'utf8');
+    const own = join(second, 'kept', id);
+    await mkdir(own, { recursive: true });
+    await writeFile(join(own, 'manifest.json'), manifest.replace(/"rows": \d+/, '"rows": 1'));
+    assert.notEqual(await readFile(join(own, 'manifest.json'), 'utf8'), manifest);
+    const copied = await installation.cofre(['copy', id, '--to', 'second']);
+    assert.deepEqual([copied.code, /another one than the catalog has/.test(copied.stderr + copied.stdout)], [5, true]);
+    const stateOf = async (): Promise<unknown> =>
+      (await installation.json<BackupSummary[]>(['backups', 'kept']))
+        .find((backup) => backup.id === id)
+        ?.copies.find(({ destination }) => destination === 'second')?.state;
+    assert.equal(await stateOf(), 'missing');
+    await installation.cofre(['sync', 'second', '--repair']);
+    assert.equal(await stateOf(), 'verified');
+    assert.equal(await readFile(join(own, 'manifest.json'), 'utf8'), manifest);
   });
 
   async function objectOf(id: string): Promise<string> {
