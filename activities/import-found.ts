@@ -33,7 +33,7 @@ export class Importer {
     const manifest = await publishedManifest(place, folder, signal);
     // Removed in this moment.
     if (manifest === undefined) return 'nothing';
-    this.#requireOwn(manifest, folder);
+    requireOwn(this.#environments, manifest, folder);
     const imported = await importBackup(this.#catalog, { manifest, ...this.#run });
     const { id } = manifest.environment;
     if (imported === 'backup') this.#imported.set(id, (this.#imported.get(id) ?? new Set()).add(manifest.backupId));
@@ -44,21 +44,24 @@ export class Importer {
   async finish(): Promise<void> {
     for (const [environment, ids] of this.#imported) await flagImported(this.#catalog, environment, ids);
   }
+}
 
-  /** Whoever can write to a destination could have others' data restored: a manifest must fit where it lies, and to whom. */
-  #requireOwn(manifest: Manifest, folder: string): void {
-    const { backupId, environment } = manifest;
-    const named = objectPrefix(environment.id, backupId);
-    if (named !== folder) throw new CofreError('refused', `its manifest is that of ${named}`);
-    const own = Object.hasOwn(this.#environments, environment.id) ? this.#environments[environment.id] : undefined;
-    if (own === undefined)
-      throw new CofreError('refused', `this installation has no environment ${namesOf(folder).environment}`);
-    if (own.customer !== environment.customer || own.stage !== environment.stage) {
-      const theirs = `${environment.stage} of ${environment.customer.slice(0, 80)}`;
-      throw new CofreError(
-        'refused',
-        `it is a backup of another ${environment.id}: ${theirs}, not ${own.stage} of ${own.customer}`,
-      );
-    }
+/**
+ * Whoever can write to a destination could have others' data restored: a manifest must fit where it lies, and to whom.
+ * @throws CofreError `refused`, whose message goes on after "not taken: ".
+ */
+export function requireOwn(environments: AppliedConfig['environments'], manifest: Manifest, folder: string): void {
+  const { backupId, environment } = manifest;
+  const named = objectPrefix(environment.id, backupId);
+  if (named !== folder) throw new CofreError('refused', `its manifest is that of ${named}`);
+  const own = Object.hasOwn(environments, environment.id) ? environments[environment.id] : undefined;
+  if (own === undefined)
+    throw new CofreError('refused', `this installation has no environment ${namesOf(folder).environment}`);
+  if (own.customer !== environment.customer || own.stage !== environment.stage) {
+    const theirs = `${environment.stage} of ${environment.customer.slice(0, 80)}`;
+    throw new CofreError(
+      'refused',
+      `it is a backup of another ${environment.id}: ${theirs}, not ${own.stage} of ${own.customer}`,
+    );
   }
 }

@@ -16,22 +16,25 @@ const LOST_FOR_AT_MOST_MS = 10 * 60_000;
 
 /**
  * Shows a run until it ends, whatever happens to the connection meanwhile. Ctrl-C ends this process and not the run,
- * with exit code 130.
+ * with exit code 130; but with `here`, for a run that lives in this process: there Ctrl-C is for whoever started it, and aborting
+ * `here` ends this with its reason.
  * @throws CofreError `temporal-unavailable` when Temporal was away for ten minutes.
  */
 export async function followRun(
   client: Client,
   options: GlobalOptions,
   run: { readonly workflowId: string; readonly runId?: string | undefined },
+  here?: AbortSignal,
 ): Promise<RunEnd> {
   const handle = client.workflow.getHandle(run.workflowId, run.runId, { followRuns: false });
   const display = openDisplay(options);
   const teller = new Teller(client, display);
   const lost = new LostConnection(run.workflowId, display);
-  const stopListening = leaveOnInterrupt(run.workflowId, display);
+  const stopListening = here === undefined ? leaveOnInterrupt(run.workflowId, display) : () => undefined;
   try {
     // Short runs are looked at more often, so that they are not waited for longer than they take.
     for (let waitMs = LOOK_FIRST_MS; ; waitMs = Math.min(waitMs * 1.3, LOOK_EVERY_MS)) {
+      here?.throwIfAborted();
       try {
         const end = await client.withDeadline(Date.now() + ANSWER_WITHIN_MS, () => look(handle, teller, lost));
         if (end !== undefined) return end;

@@ -15,10 +15,10 @@ import type { GlobalOptions } from './session.ts';
 import type { RunId } from './start.ts';
 
 /** Prints how a run ended, in words or as the one JSON document, and gives the command's exit code. */
-export function reportEnd(options: GlobalOptions, end: RunEnd): number {
+export function reportEnd(options: GlobalOptions, end: RunEnd, inWords = endInWords): number {
   const { workflow, workflowId, runId, state, backupId, environment, startedAt, finishedAt, reason } = end;
   if (reason !== undefined) printReason(reason);
-  else for (const line of endInWords(end)) say(options, line);
+  else for (const line of inWords(end)) say(options, line);
   if (options.json) {
     const error =
       reason === undefined
@@ -129,6 +129,15 @@ function proofsInWords(end: RunEnd, { environment, sizeBytes, copies }: VerifyRe
 }
 
 function restoreInWords(result: RestoreResult): string[] {
+  const kept = ({ name, keptFor }: Replaced): string =>
+    `kept as ${name}, closed, for ${keptFor}; cofre runs --all shows the run that removes it`;
+  return [...restoredInWords(result, kept), 'next: use the environment'];
+}
+
+type Replaced = NonNullable<RestoreResult['oldDatabase']>;
+
+/** What a restore came to; `kept` says what becomes of the database that it replaced. */
+export function restoredInWords(result: RestoreResult, kept: (old: Replaced) => string): string[] {
   const { environment, state, dataFrom, oldDatabase, warnings } = result;
   const what =
     state === 'created'
@@ -139,12 +148,8 @@ function restoreInWords(result: RestoreResult): string[] {
     lines.push(
       `  the data are from ${dataFrom}, ${durationInWords(Date.now() - Date.parse(dataFrom))} ago: what was entered since is not in it`,
     );
-  if (oldDatabase !== null)
-    lines.push(
-      `  the database it replaced is kept as ${oldDatabase.name}, closed, for ${oldDatabase.keptFor}; cofre runs --all shows the run that removes it`,
-    );
+  if (oldDatabase !== null) lines.push(`  the database it replaced is ${kept(oldDatabase)}`);
   for (const warning of warnings) lines.push(`  note: ${warning}`);
-  lines.push('next: use the environment');
   return lines;
 }
 

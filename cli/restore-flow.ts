@@ -18,7 +18,8 @@ import { ask, confirm, say, table } from './print.ts';
 import type { RestoreOptions } from './restore.ts';
 import { Session, type GlobalOptions } from './session.ts';
 import { startAndReport } from './start-and-report.ts';
-import { startRun } from './start.ts';
+import type { RunEnd } from './run-end.ts';
+import { startRun, type Order, type RunId } from './start.ts';
 
 /** Chooses the backup, shows the plan, asks, restores. */
 export async function restore(options: GlobalOptions, asked: RestoreOptions): Promise<void> {
@@ -49,7 +50,8 @@ export async function restore(options: GlobalOptions, asked: RestoreOptions): Pr
   }
 }
 
-function requireSense({ from, latest, before, backup, file, to }: RestoreOptions): void {
+function requireSense({ from, latest, before, backup, file, to, folder }: RestoreOptions): void {
+  if (folder !== undefined) throw badInput('--folder is for --standalone', 'the spool of the host is used here');
   const which = [latest, before, backup, file].filter((one) => one !== undefined).length;
   if (which > 1) throw badInput('--latest, --before, --backup and --file exclude each other', 'give one of them');
   if (file !== undefined && from !== undefined)
@@ -66,37 +68,43 @@ function badInput(message: string, hint: string): CofreError {
 }
 
 async function planAndRestore(client: Client, options: GlobalOptions, input: RestoreInput): Promise<void> {
-  const subject = input.to;
-  const planning = await startRun(client, {
-    workflow: 'planRestore',
-    input,
-    subject,
-    summary: `plan of a restore into ${subject}`,
-  });
-  const planned = await followRun(client, options, planning);
+  const follow = (run: RunId): Promise<RunEnd> => followRun(client, options, run);
+  const inRows = ({ rows, host }: RestorePreview): PlanRows => [...rows, ['host', host]];
+  if (await isWantedAsPlanned(client, options, input, { follow, inRows }))
+    await startAndReport(client, options, restoreOrder(input));
+}
+
+export function restoreOrder(input: RestoreInput): Order<'restoreDatabase'> {
+  const summary = `restore of ${input.backup ?? input.file ?? ''} into ${input.to}`;
+  return { workflow: 'restoreDatabase', input, subject: input.to, summary };
+}
+
+export type PlanRows = RestorePreview['rows'];
+
+/** Shows what a restore would do, and asks. Where it is not wanted, or is refused, it says so and sets the exit code. */
+export async function isWantedAsPlanned(
+  client: Client,
+  options: GlobalOptions,
+  input: RestoreInput,
+  { follow, inRows }: { follow: (run: RunId) => Promise<RunEnd>; inRows: (preview: RestorePreview) => PlanRows },
+): Promise<boolean> {
+  const summary = `plan of a restore into ${input.to}`;
+  const planning = await startRun(client, { workflow: 'planRestore', input, subject: input.to, summary });
+  const planned = await follow(planning);
   if (planned.reason !== undefined) {
     process.exitCode = reportEnd(options, planned);
-    return;
+    return false;
   }
   const preview = planned.result as RestorePreview;
   // A plan is shown even with --quiet: nobody restores what they have not seen.
-  process.stderr.write(`${planInWords(preview)}\n`);
-  if (!(await isWanted(options, preview))) {
-    say(options, 'nothing was done');
-    process.exitCode = EXIT.refused;
-    return;
-  }
-  const from = input.backup ?? input.file ?? '';
-  await startAndReport(client, options, {
-    workflow: 'restoreDatabase',
-    input,
-    subject,
-    summary: `restore of ${from} into ${subject}`,
-  });
+  process.stderr.write(`${planInWords(inRows(preview))}\n`);
+  if (await isWanted(options, preview)) return true;
+  say(options, 'nothing was done');
+  process.exitCode = EXIT.refused;
+  return false;
 }
 
-function planInWords({ rows, host }: RestorePreview): string {
-  const lines = [...rows, ['host', host] as const];
+function planInWords(lines: PlanRows): string {
   return `the plan:\n${table(lines.map(([name, value]) => [`  ${name}`, value]))}`;
 }
 

@@ -1,0 +1,150 @@
+import { requireOwn } from '../../activities/import-found.ts';
+import { publishedManifest } from '../../activities/prove-copy.ts';
+import { anomalyOf } from '../../catalog/anomaly.ts';
+import { isBackupId, isName, objectPrefix } from '../../catalog/backup-id.ts';
+import type { Manifest } from '../../catalog/manifest.ts';
+import type { Config } from '../../config/schema.ts';
+import type { Destination } from '../../destinations/destination.ts';
+import { CofreError, messageOf } from '../../errors/error.ts';
+
+export interface Wanted {
+  /** Whose backup, where that was said. */
+  readonly environment?: string | undefined;
+  /** An id, or `latest`. */
+  readonly backup: string;
+}
+
+export interface Choice {
+  readonly manifest: Manifest;
+  /** Why it may not be what is looked for, in words; null: there is no doubt. */
+  readonly anomaly: string | null;
+  /** Newer ones that `latest` does not mean, and why. */
+  readonly passedOver: readonly { readonly backupId: string; readonly why: string }[];
+  /** The other backups of the environment there, the newest first. */
+  readonly others: readonly string[];
+}
+
+interface Request {
+  readonly environments: Config['environments'];
+  readonly destination: string;
+  readonly to: string;
+  readonly wanted: Wanted;
+  readonly signal: AbortSignal;
+}
+
+/** So many of the newest manifests are read, to see whether one has much less in it than those before. */
+const MANIFESTS_READ = 10;
+const SHOWN = 10;
+
+/**
+ * Finds in a destination, which alone is left, the manifest of the backup that is to be restored; reads nothing but manifests.
+ * As with a catalog, `latest` passes over one that is anomalous, and data of one environment do not go into another.
+ * @throws CofreError `no-backup`, `refused`, `bad-content` for a manifest that is damaged, and what the destination says.
+ */
+export async function chooseManifest(place: Destination, request: Request): Promise<Choice> {
+  const { to, wanted, signal, destination } = request;
+  if (wanted.environment !== undefined && wanted.environment !== to)
+    throw notInto(request, wanted.environment, wanted.backup);
+  const there = await backupsIn(place, `${to}/`, signal);
+  const ids = [...(there.get(to) ?? [])].sort();
+  const isLatest = wanted.backup === 'latest';
+  if (isLatest ? ids.length === 0 : !ids.includes(wanted.backup)) throw await noBackup(place, request, ids);
+
+  const considered = ids.filter((id) => isLatest || id <= wanted.backup).slice(-MANIFESTS_READ);
+  const passedOver: { backupId: string; why: string }[] = [];
+  const anomalies = new Map<string, string>();
+  const read: Manifest[] = [];
+  let before: { id: string; rows: number; rawBytes: number } | undefined;
+  for (const id of considered) {
+    try {
+      const manifest = await readManifest(place, request, id);
+      const size = { id, rows: manifest.content.rows, rawBytes: manifest.content.rawBytes };
+      const anomaly = before === undefined ? null : anomalyOf(size, before);
+      if (anomaly === null) before = size;
+      else anomalies.set(id, anomaly);
+      read.push(manifest);
+    } catch (error) {
+      // The one that is asked for, or the only ones, say so themselves.
+      const isAskedFor = id === wanted.backup || (read.length === 0 && id === considered.at(-1));
+      if (isAskedFor || !(error instanceof CofreError) || error.code !== 'bad-content') throw error;
+      passedOver.push({ backupId: id, why: error.message });
+    }
+  }
+  const manifest = isLatest ? read.findLast(({ backupId }) => !anomalies.has(backupId)) : read.at(-1);
+  if (manifest === undefined) throw await noBackup(place, request, ids);
+  for (const [backupId, why] of anomalies)
+    passedOver.push({ backupId, why: `anomalous: ${why}; ${destination}:${backupId} takes it all the same` });
+  return {
+    manifest,
+    anomaly: anomalies.get(manifest.backupId) ?? null,
+    passedOver: isLatest ? passedOver.filter(({ backupId }) => backupId > manifest.backupId) : [],
+    others: ids.filter((id) => id !== manifest.backupId).reverse(),
+  };
+}
+
+/** The first of them, as a hint names them. */
+export function shortList(names: readonly string[]): string {
+  return `${names.slice(0, SHOWN).join(', ')}${names.length > SHOWN ? ', …' : ''}`;
+}
+
+async function readManifest(
+  place: Destination,
+  { environments, destination, to, signal }: Request,
+  id: string,
+): Promise<Manifest> {
+  const folder = objectPrefix(to, id);
+  try {
+    const manifest = await publishedManifest(place, folder, signal);
+    if (manifest === undefined) throw new CofreError('bad-content', 'it is gone');
+    requireOwn(environments, manifest, folder);
+    return manifest;
+  } catch (error) {
+    if (!(error instanceof CofreError) || !['bad-content', 'refused', 'invalid-key'].includes(error.code)) throw error;
+    throw new CofreError(error.code, `${folder}manifest.json in ${destination} is not taken: ${messageOf(error)}`, {
+      cause: error,
+      hint: error.hint ?? 'look who put it there; another backup, or another destination, may have what is needed',
+    });
+  }
+}
+
+/** The ids of the backups that have a manifest below a prefix, by environment. */
+async function backupsIn(place: Destination, prefix: string, signal: AbortSignal): Promise<Map<string, string[]>> {
+  const found = new Map<string, string[]>();
+  for await (const { key } of place.list(prefix, { signal })) {
+    const [environment = '', id = '', name, ...more] = key.split('/');
+    if (name !== 'manifest.json' || more.length > 0 || !isName(environment) || !isBackupId(id)) continue;
+    found.set(environment, [...(found.get(environment) ?? []), id]);
+  }
+  return found;
+}
+
+/** Only when something is not there: all of a destination may be long to list. */
+async function noBackup(place: Destination, request: Request, ids: readonly string[]): Promise<CofreError> {
+  const { environments, destination, to, wanted, signal } = request;
+  const all = await backupsIn(place, '', signal);
+  const production = environments[to]?.productionOf;
+  if (wanted.backup !== 'latest') {
+    const owner = [...all].find(([, others]) => others.includes(wanted.backup))?.[0];
+    if (owner !== undefined && owner !== to) return notInto(request, owner, wanted.backup);
+  } else if (production !== undefined && all.has(production)) return notInto(request, production, 'latest');
+  const which = wanted.backup === 'latest' ? '' : ` ${wanted.backup}`;
+  const hint =
+    ids.length > 0
+      ? `of ${to} it has: ${shortList([...ids].reverse())}; latest is the newest`
+      : all.size > 0
+        ? `it has backups of: ${shortList([...all.keys()].sort())}`
+        : 'it has no backup of anything: is it the right place?';
+  return new CofreError('no-backup', `${destination} has no backup${which} of ${to}`, { hint });
+}
+
+/** The rule of every restore (`activities/resolve-restore.ts`): there is no other way for data of one environment into another. */
+function notInto({ environments, destination, to }: Request, from: string, backup: string): CofreError {
+  const [theirs, ours] = [environments[from], environments[to]];
+  const stranger = theirs !== undefined && ours !== undefined && theirs.customer !== ours.customer;
+  const why = stranger
+    ? 'they are of another customer'
+    : 'that takes a request and an approval, which this version of Cofre does not have';
+  return new CofreError('refused', `data of ${from} do not go into ${to}: ${why}`, {
+    hint: `into ${from} itself: cofre restore --standalone ${destination}:${backup} --to ${from}`,
+  });
+}
