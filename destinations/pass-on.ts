@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
+import { endOnAbort } from './end-on-abort.ts';
 
 /** Sees every byte that passes, and says at the end what is wrong with them. */
 export interface Inspection {
@@ -26,14 +27,10 @@ export function passOn(
       source.resume();
     },
     destroy(error, done) {
-      signal?.removeEventListener('abort', onAbort);
       source.destroy();
       done(error);
     },
   });
-  const onAbort = (): void => {
-    stream.destroy(signal?.reason as Error);
-  };
   source.on('data', (chunk: Buffer) => {
     passedBytes += chunk.length;
     inspection?.update(chunk);
@@ -55,7 +52,5 @@ export function passOn(
     if (!source.readableEnded) stream.destroy(toError(new Error(`the connection closed after ${passedBytes} bytes`)));
   });
   source.pause();
-  if (signal?.aborted === true) onAbort();
-  else signal?.addEventListener('abort', onAbort, { once: true });
-  return stream;
+  return endOnAbort(stream, signal);
 }

@@ -1,6 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 
+import { endOnAbort } from '../end-on-abort.ts';
+
 const READ_BYTES = 1024 * 1024;
 
 /**
@@ -31,16 +33,11 @@ export function readOpenFile(
       );
     },
     destroy(error, done) {
-      signal?.removeEventListener('abort', onAbort);
       file.close().then(
         () => done(error),
         () => done(error),
       );
     },
   });
-  const onAbort = (): void => {
-    stream.destroy(signal?.reason as Error);
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
-  return stream;
+  return endOnAbort(stream, signal);
 }

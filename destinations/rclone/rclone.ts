@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import type { RcloneConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
+import { endOnAbort } from '../end-on-abort.ts';
 import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
 import { partOf } from '../range.ts';
 import { filesBelow } from './entries.ts';
@@ -42,12 +43,7 @@ export class RcloneDestination implements Destination {
     const { sizeBytes } = await this.stat(key, options);
     const { signal } = options;
     const part = partOf(key, sizeBytes, options.range);
-    const stream = Readable.from(readObject(this.#remote, key, part, signal), { objectMode: false });
-    // Also for a reader that waits for nothing now.
-    const onAbort = (): void => void stream.destroy(signal?.reason as Error);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    stream.once('close', () => signal?.removeEventListener('abort', onAbort));
-    return stream;
+    return endOnAbort(Readable.from(readObject(this.#remote, key, part, signal), { objectMode: false }), signal);
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<StoredObject> {

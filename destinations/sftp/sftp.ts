@@ -6,6 +6,7 @@ import type { Stats } from 'ssh2';
 import type { SftpConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
+import { endOnAbort } from '../end-on-abort.ts';
 import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
 import { partOf } from '../range.ts';
 import { refuseLink } from '../symbolic-link.ts';
@@ -78,14 +79,8 @@ export class SftpDestination implements Destination {
         objectMode: false,
         highWaterMark: BLOCK_BYTES,
       });
-      // Also for a reader that waits for nothing now.
-      const onAbort = (): void => void stream.destroy(signal?.reason as Error);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      stream.once('close', () => {
-        signal?.removeEventListener('abort', onAbort);
-        closeLater(session, handle);
-      });
-      return stream;
+      stream.once('close', () => closeLater(session, handle));
+      return endOnAbort(stream, signal);
     });
   }
 

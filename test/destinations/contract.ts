@@ -174,6 +174,22 @@ export function describeDestination(name: string, prepare: (title: string) => Pr
       await assert.rejects(reading, (error) => error === reason);
     });
 
+    test('what is cancelled before anybody reads is told to whoever reads it, and ends no process', async () => {
+      await one.put('long', bytesBody(randomBytes(100_000)));
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      const stream = await one.get('long', { signal: controller.signal });
+      controller.abort(reason);
+      // An error that nobody hears would be thrown by now.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await assert.rejects(
+        (async () => {
+          for await (const chunk of stream) assert.ok(chunk);
+        })(),
+        (error) => error === reason,
+      );
+    });
+
     test('stores nothing of a body that gives other bytes than it announced', async () => {
       const bytes = randomBytes(500_000);
       const honest = bytesBody(bytes);
