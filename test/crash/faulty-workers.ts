@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import type { Installation } from '../acceptance/installation.ts';
+import { until } from '../until.ts';
 import type { Call, Order, Position, Report, StepRecord } from './protocol.ts';
 
 const FAULTS = new URL('faults.js', import.meta.url).href;
@@ -76,7 +77,12 @@ export class FaultyWorkers {
     this.#orders.set(environment, { host, position });
     this.#begun.delete(`${host} ${environment}`);
     this.#send({ type: 'hold', environment, position, begun: [] }, host);
-    await new Promise<void>((resolve) => this.#holding.set(environment, resolve));
+    let known = false;
+    this.#holding.set(environment, () => (known = true));
+    await until(`the worker of ${host} knows where ${environment} is to be held`, () => {
+      if (this.failed !== undefined) throw new Error(this.failed);
+      return known;
+    });
   }
 
   /** Lets it go on, to `next`. */
