@@ -26,6 +26,7 @@ export const SQLSTATE = {
   untranslatable: '22P05',
   protocolViolation: '08P01',
   uniqueViolation: '23505',
+  notNow: '55000',
   objectInUse: '55006',
   lockNotAvailable: '55P03',
   cannotConnectNow: '57P03',
@@ -104,8 +105,22 @@ export async function openClient(target: PostgresTarget): Promise<pg.Client> {
     return client;
   } catch (cause) {
     await client.end().catch(() => undefined);
-    throw cause instanceof CofreError ? cause : toServerError(cause, target);
+    if (cause instanceof CofreError) throw cause;
+    throw isInvalidDatabase(cause) ? invalidDatabase(target, cause) : toServerError(cause, target);
   }
+}
+
+/** In the words of English and of Portuguese servers: the same SQLSTATE says that a database is closed. */
+function isInvalidDatabase(cause: unknown): boolean {
+  return nativeCode(cause) === SQLSTATE.notNow && /inv[aá]lid/i.test(messageOf(cause));
+}
+
+/** What is said of a database whose DROP DATABASE was interrupted: nobody can use it, or give it another name. */
+export function invalidDatabase({ database }: Pick<PostgresTarget, 'database'>, cause?: unknown): CofreError {
+  return new CofreError('refused', `the database ${database} is invalid: a DROP DATABASE of it was interrupted`, {
+    cause,
+    hint: `finish that as its owner: DROP DATABASE ${pg.escapeIdentifier(database)}; then cofre ensure, or a restore, brings it back`,
+  });
 }
 
 /**

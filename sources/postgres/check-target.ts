@@ -2,7 +2,7 @@ import type pg from 'pg';
 
 import type { DatabaseFacts, ServerFacts } from '../../catalog/manifest.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
-import { withClient } from '../../postgres/connect.ts';
+import { invalidDatabase, withClient } from '../../postgres/connect.ts';
 import { readServerFacts } from './facts.ts';
 import { findLacks, refuseLacks } from './restore-lacks.ts';
 import type { ExtensionWanted, RestoreTarget } from './restore-target.ts';
@@ -39,7 +39,7 @@ export interface BackupToCheck {
  * Finds out, changing nothing, whether a backup can be restored to `target`. SQL cannot tell how much room a
  * server's disk has, so that is not checked here.
  * @throws CofreError `tool-version` (an older server), `tool-missing` (extensions), `server-denied`, `refused` (a
- * standby, a locale that the server lacks), `privileged-objects`, `bad-config`.
+ * standby, a locale that the server lacks, a database that was half dropped), `privileged-objects`, `bad-config`.
  */
 export async function checkTarget(target: RestoreTarget, backup: BackupToCheck): Promise<TargetReport> {
   if (target.admin.database === target.database) {
@@ -161,12 +161,19 @@ async function tryLocale(client: pg.Client, facts: DatabaseFacts): Promise<void>
   }
 }
 
+/** What PostgreSQL writes as connection limit of a database whose DROP DATABASE was begun and not finished. */
+const INVALID_LIMIT = -2;
+
 async function findLive(client: pg.Client, name: string): Promise<TargetReport['live']> {
-  const { rows } = await client.query<{ oid: number }>(
-    'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
+  const { rows } = await client.query<{ oid: number; connectionLimit: number }>(
+    'SELECT oid::int8::float8 AS oid, datconnlimit AS "connectionLimit" FROM pg_database WHERE datname = $1',
     [name],
   );
-  return rows[0] ?? null;
+  const [live] = rows;
+  if (live === undefined) return null;
+  if (live.connectionLimit !== INVALID_LIMIT) return { oid: live.oid };
+  // Neither there, for those who need it, nor not there.
+  throw invalidDatabase({ database: name });
 }
 
 async function countOthers(client: pg.Client, target: RestoreTarget): Promise<number> {

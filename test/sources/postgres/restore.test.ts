@@ -9,6 +9,7 @@ import pg from 'pg';
 
 import { Secret } from '../../../config/secret.ts';
 import { isErrorCode, CofreError } from '../../../errors/error.ts';
+import { openClient } from '../../../postgres/connect.ts';
 import { checkTarget } from '../../../sources/postgres/check-target.ts';
 import { compareWithManifest } from '../../../sources/postgres/compare.ts';
 import { createDatabase, discardLoad } from '../../../sources/postgres/create-database.ts';
@@ -255,6 +256,21 @@ describe('a restore', () => {
       (error: CofreError) => error.code === 'refused',
     );
     assert.equal((await sql(foreign, 'SELECT 1 AS a')).length, 1);
+  });
+
+  test('a database whose DROP DATABASE was interrupted is refused before anything is done, with what to do about it', async () => {
+    const database = bench.database('meio apagada');
+    await sql('postgres', `CREATE DATABASE ${pg.escapeIdentifier(database)}`);
+    // As PostgreSQL itself marks it before it begins.
+    await sql('postgres', `UPDATE pg_database SET datconnlimit = -2 WHERE datname = ${pg.escapeLiteral(database)}`);
+    const invalid = (error: unknown): boolean =>
+      error instanceof CofreError &&
+      error.code === 'refused' &&
+      /is invalid/.test(error.message) &&
+      /DROP DATABASE "/.test(error.hint ?? '');
+    const nothing = { facts: null, serverVersionNumber: null, extensions: [] };
+    await assert.rejects(checkTarget({ ...target, database }, nothing), invalid);
+    await assert.rejects(openClient({ ...admin, database }), invalid);
   });
 
   test('damaged and foreign archives are refused before pg_restore sees them', async () => {
