@@ -13,7 +13,6 @@ import { resolveSecret } from '../../config/secret.ts';
 import { withDestination } from '../../destinations/open.ts';
 import { CofreError } from '../../errors/error.ts';
 import { withClient } from '../../postgres/connect.ts';
-import { createLog } from '../../workers/log.ts';
 import type { RestoreInput } from '../../workflows/inputs.ts';
 import type { RestorePreview } from '../../workflows/restore-database.ts';
 import type { RestoreResult } from '../../workflows/restore-into.ts';
@@ -28,7 +27,7 @@ import type { RunEnd } from '../run-end.ts';
 import { Session, type GlobalOptions } from '../session.ts';
 import { startRun, type RunId } from '../start.ts';
 import { aborted, listenForStop } from '../up.ts';
-import { bringUp, type Up } from '../up/bring-up.ts';
+import type { Up } from '../up/bring-up.ts';
 import { chooseManifest, shortList, type Choice, type Wanted } from './choose.ts';
 import { hostOfThisMachine, writeOwnConfiguration } from './configuration.ts';
 import { makeScratch, removeEarlier, removeScratch } from './scratch.ts';
@@ -144,6 +143,8 @@ async function withOwnInstallation(
 ): Promise<void> {
   const alive = isCatalogAlive(alone.config);
   const config = await writeOwnConfiguration(alone);
+  // The worker takes long to load, and what cannot be is said before.
+  const [{ bringUp }, { createLog }] = await Promise.all([import('../up/bring-up.ts'), import('../../workers/log.ts')]);
   const globals = { ...options, config, quiet: true, yes: true };
   const up = await bringUp({ globals, folder: alone.folder, log: createLog('error'), signal: stop });
   try {
