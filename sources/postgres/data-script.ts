@@ -1,5 +1,6 @@
+import type { DumpContent } from '../../catalog/manifest.ts';
 import { CofreError } from '../../errors/error.ts';
-import { RawDigest } from './raw-digest.ts';
+import { digestOfList, RawDigest } from './raw-digest.ts';
 
 /** What `pg_restore --section=data --file=-` wrote: the same bytes, hashes and rows as a directory-format dump's files. */
 export interface ScriptContent {
@@ -16,6 +17,15 @@ export interface ScriptContent {
   readonly hasInserts: boolean;
   /** By oid; named as a directory-format dump names their files. */
   readonly largeObjects: readonly { readonly name: string; readonly rawBytes: number; readonly sha256: string }[];
+}
+
+/** What a manifest says of the large objects of a script. */
+export function largeObjectContent(largeObjects: ScriptContent['largeObjects']): DumpContent['largeObjects'] {
+  return {
+    count: largeObjects.length,
+    rawBytes: largeObjects.reduce((sum, { rawBytes }) => sum + rawBytes, 0),
+    sha256: largeObjects.length === 0 ? null : digestOfList(largeObjects),
+  };
 }
 
 const NEWLINE = 10;

@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { CofreError } from '../../errors/error.ts';
 import { startTool, type Tool } from '../../processes/tool.ts';
 import { STREAMED_FILE } from './archive-files.ts';
-import type { ScriptContent } from './data-script.ts';
+import { largeObjectContent, type ScriptContent } from './data-script.ts';
 import { decodeStreamed } from './decode-streamed.ts';
 import type { DumpedData, DumpWay, RunningDump } from './dump.ts';
 import { followFile } from './follow-file.ts';
-import { digestOfList } from './raw-digest.ts';
 import { parseTableData, type TableData } from './table-data.ts';
 import { finishWatched } from './watch-tools.ts';
 
@@ -78,11 +77,7 @@ function toData({ tables, largeObjects }: ScriptContent, listed: readonly TableD
       rawSha256: sha256,
       file: null,
     })),
-    largeObjects: {
-      count: largeObjects.length,
-      rawBytes: largeObjects.reduce((sum, { rawBytes }) => sum + rawBytes, 0),
-      sha256: largeObjects.length === 0 ? null : digestOfList(largeObjects),
-    },
+    largeObjects: largeObjectContent(largeObjects),
   };
 }
 
