@@ -1,10 +1,12 @@
 import { copiesIn, markCopy, type KnownCopy } from '../catalog/copies-in.ts';
 import { backupStates } from '../catalog/backups.ts';
+import { HOLD_FILE } from '../catalog/hold.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
 import { unlessMissing } from '../destinations/stored.ts';
 import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
 import { readApplied } from './applied.ts';
+import { compareHold } from './compare-hold.ts';
 import { lookAtCopy, MANIFEST, type Look } from './compare-copy.ts';
 import { Importer } from './import-found.ts';
 import { namesOf, surveyPlace, type Survey } from './survey.ts';
@@ -52,6 +54,11 @@ export async function compareDestination(request: CompareRequest): Promise<Compa
       const looks = await lookAtAll(place, page, survey, signal);
       await requireSamePlace(request, identity);
       for (const { copy, look } of looks) await settle(request, copy, look, differences);
+      for (const { copy, look } of looks) {
+        const listed = survey.backups.get(folderOf(copy)) ?? [];
+        if (look.published && (copy.hold || listed.some(({ key }) => key === HOLD_FILE)))
+          await compareHold({ catalog, place, signal, differences }, { ...copy, destination });
+      }
       for (const copy of page) await tellOthers(place, survey, copy, signal, differences);
       compared += page.length;
       onProgress(`compares ${destination}: ${compared} copies`);
@@ -149,7 +156,7 @@ async function tellOthers(
   if (copy.state === 'deleted' && found.some(({ key }) => key === MANIFEST))
     differences.add('extra', copy, 'it was deleted or given up here, and its manifest is there');
   if (!isSettled(copy)) return;
-  const own = new Set([MANIFEST, 'hold.json', ...copy.objects.map(({ key }) => key)]);
+  const own = new Set([MANIFEST, HOLD_FILE, ...copy.objects.map(({ key }) => key)]);
   await tellExtras(
     place,
     folder,
@@ -199,6 +206,8 @@ async function takeUnknown(
       try {
         const imported = await importer.take(place, folder, signal);
         if (imported !== 'nothing') differences.add('imported', namesOf(folder), 'it is not proven yet');
+        if (imported !== 'nothing')
+          await compareHold({ catalog, place, signal, differences }, { ...namesOf(folder), destination });
       } catch (error) {
         if (!(error instanceof CofreError) || !NOT_TAKEN.has(error.code)) throw error;
         differences.add('refused', namesOf(folder), messageOf(error));

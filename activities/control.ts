@@ -3,15 +3,27 @@ import type { Client } from '@temporalio/client';
 import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutcome } from '../catalog/restores.ts';
 import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
+import { unconfirmedSince } from '../catalog/hold-confirmations.ts';
+import { endRelease } from '../catalog/holds.ts';
 import { forgetCopies, neededIn } from '../catalog/retired.ts';
 import { findUnverified } from '../catalog/missing-copies.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { closeLostRows, endAbandonedLock } from './lost-runs.ts';
 import { forgottenOldDatabases, type Removal } from './old-databases.ts';
-import type { BackupPlan, CopyPlan, EnsurePlan, RestorePlan, RoutinePlan, SyncPlan, VerifyPlan } from './plans.ts';
+import type {
+  BackupPlan,
+  CopyPlan,
+  EnsurePlan,
+  HoldPlan,
+  RestorePlan,
+  RoutinePlan,
+  SyncPlan,
+  VerifyPlan,
+} from './plans.ts';
 import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { payableDebts, resolveCopies, whatIsMissing, type CopyRequest } from './resolve-copies.ts';
+import { openHold, openRelease, type HoldRequest, type ReleaseRequest } from './resolve-hold.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
 import { resolveRetirement, type RetirementPlan } from './resolve-retirement.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
@@ -135,9 +147,29 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
       return await asStep(() => resolveSync(catalog, request));
     },
 
-    /** The copies in these destinations that are not verified. */
-    async findUnverified({ destinations }: { destinations: readonly string[] }): ReturnType<typeof findUnverified> {
-      return await asStep(() => findUnverified(catalog, destinations));
+    /** The copies in these destinations that are not verified, and whether somebody has to look at the holds that were found. */
+    async findUnverified({
+      destinations,
+    }: {
+      destinations: readonly string[];
+    }): Promise<Awaited<ReturnType<typeof findUnverified>> & { holdsUnconfirmed: boolean }> {
+      return await asStep(async () => ({
+        ...(await findUnverified(catalog, destinations)),
+        holdsUnconfirmed: (await unconfirmedSince(catalog)) !== null,
+      }));
+    },
+
+    async openHold(request: HoldRequest): Promise<HoldPlan> {
+      return await asStep(() => openHold(catalog, request));
+    },
+
+    async openRelease(request: ReleaseRequest): Promise<HoldPlan> {
+      return await asStep(() => openRelease(catalog, request));
+    },
+
+    /** Only when its files are gone: until then a backup stays held, whatever happens to the run. */
+    async endRelease({ backupId, holdId }: { backupId: string; holdId: string }): Promise<void> {
+      await asStep(() => endRelease(catalog, backupId, holdId));
     },
 
     async resolveRetirement(request: { destination: string; to: string }): Promise<RetirementPlan> {

@@ -8,6 +8,7 @@ import type { Destination } from '../destinations/destination.ts';
 import { withDestination } from '../destinations/open.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import type { HostDependencies } from './backup.ts';
+import { layHoldIfHeld } from './hold-file.ts';
 import { archiveOf } from './local-dump.ts';
 import { markSuspect } from './mark-suspect.ts';
 import { mendCopy, type Mended } from './mend-copy.ts';
@@ -44,7 +45,12 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
         const onProgress = (bytes: number): void => report({ doing: `look at ${name}`, bytes, ofBytes: sizeBytes });
         const prefix = objectPrefix(plan.environment.id, backupId);
         const copy = { catalog, findClients, name, prefix, records: spool.records, signal, onProgress };
-        const mended = await withDestination(name, config, (place) => mendCopy({ ...copy, place }, own, sources));
+        const mended = await withDestination(name, config, async (place) => {
+          const left = await mendCopy({ ...copy, place }, own, sources);
+          const copied = { environment: plan.environment.id, backupId, destination: name };
+          if (left.left === 'proven') await layHoldIfHeld(catalog, place, copied, signal);
+          return left;
+        });
         if (mended.left === 'proven') {
           const { attempt } = own;
           await recordCopy(catalog, { backupId, destination: name, state: 'verified', attempt, sizeBytes, sha256 });
@@ -84,7 +90,7 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
       });
     },
 
-    /** Proves it as a backup proves its copies, and enters it: with it a debt may be paid. */
+    /** Proves it as a backup proves its copies, lays the hold beside it, and enters it: with it a debt may be paid. */
     async verifyCopy({ plan, backupId, destination }: FurtherCopy): Promise<void> {
       await asStep(async ({ signal, report }) => {
         const own = await getManifest(catalog, backupId);
@@ -98,6 +104,9 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
             throw otherManifest(backupId, name);
           const copy = { catalog, findClients, place, name, prefix, records: spool.records, signal, onProgress };
           await proveCopy(copy, own);
+          // Before it counts: whoever holds the backup from now on knows this copy already.
+          const copied = { environment: plan.environment.id, backupId, destination: name };
+          await layHoldIfHeld(catalog, place, copied, signal);
         });
         const { attempt } = own;
         await recordCopy(catalog, { backupId, destination: name, state: 'verified', attempt, sizeBytes, sha256 });

@@ -2,9 +2,10 @@ import { cut } from './told.ts';
 
 /**
  * `missing` and `damaged` copies; `imported`: a backup or a copy that the catalog did not know; `found`: a copy that was missing is
- * there again; `refused`: a manifest that is not taken, and why; `extra`: objects that belong to no backup.
+ * there again; `refused`: a manifest that is not taken, and why; `hold`: of a hold the catalog knew another thing than the destination, and
+ * what was done; `extra`: objects that belong to no backup.
  */
-export type DifferenceKind = 'missing' | 'damaged' | 'imported' | 'found' | 'refused' | 'extra';
+export type DifferenceKind = 'missing' | 'damaged' | 'imported' | 'found' | 'refused' | 'hold' | 'extra';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -31,7 +32,7 @@ const WORDS_LENGTH = 300;
 export class Differences {
   readonly #destination: string;
   readonly #kept: Difference[] = [];
-  readonly #counts = { missing: 0, damaged: 0, imported: 0, found: 0, refused: 0, extra: 0 };
+  readonly #counts = { missing: 0, damaged: 0, imported: 0, found: 0, refused: 0, hold: 0, extra: 0 };
 
   constructor(destination: string) {
     this.#destination = destination;

@@ -123,6 +123,24 @@ export interface SyncPlan {
   readonly endsAt: string;
 }
 
+/** A hold that is set or released, and where its file has to lie or to go. */
+export interface HoldPlan {
+  readonly configVersion: number;
+  /** The stage of an environment that is not in the configuration any more is not known. */
+  readonly environment: { readonly id: string; readonly stage: string | null };
+  readonly backupId: string;
+  /** Null: nothing holds it. Without an `until`, its file could not be read. */
+  readonly hold: {
+    readonly id: string;
+    readonly reason: string;
+    readonly until: string | null;
+    readonly setBy: string;
+    readonly setAt: string;
+  } | null;
+  /** Where there is a copy, and the hosts that reach it. */
+  readonly places: readonly { readonly destination: NamedDestination; readonly hosts: readonly string[] }[];
+}
+
 export interface RoutinePlan {
   readonly configVersion: number;
   readonly work:

@@ -1,3 +1,4 @@
+import { unconfirmedSince } from '../catalog/hold-confirmations.ts';
 import { neededIn } from '../catalog/retired.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { AppliedConfig } from '../config/schema.ts';
@@ -11,7 +12,8 @@ export interface RetirementPlan {
 
 /**
  * Resolves a run that retires a destination: the environments of which only it has something.
- * @throws CofreError `refused` while the configuration still sends copies there, or would have them go where they are.
+ * @throws CofreError `refused` while the configuration still sends copies there, or would have them go where they are; and while
+ * holds wait for their confirmation.
  */
 export async function resolveRetirement(
   catalog: Catalog,
@@ -25,6 +27,16 @@ export async function resolveRetirement(
     throw new CofreError('refused', `${destination} still gets copies: ${users.join(', ')}`, {
       hint: 'take it out there in cofre.yaml and cofre apply, but leave it in destinations: until it is retired',
     });
+  }
+  // Its holds would be forgotten with its copies, and nobody has said that all of them were found.
+  if ((await unconfirmedSince(catalog)) !== null) {
+    throw new CofreError(
+      'refused',
+      'the holds of this catalog are not confirmed: backups were taken in from destinations',
+      {
+        hint: `cofre sync ${destination} takes the holds that lie there; then cofre catalog confirm`,
+      },
+    );
   }
   // One that has left the configuration cannot be copied; its backups are told as left.
   const { environments } = await neededIn(catalog, destination);

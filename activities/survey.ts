@@ -1,9 +1,10 @@
 import { isBackupId, isName, objectPrefix } from '../catalog/backup-id.ts';
+import { HOLD_FILE } from '../catalog/hold.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
 import { CATALOG_FOLDER } from './catalog-backup.ts';
 
 /** Whatever may lie in the folder of a backup beside its manifest and the objects of an attempt. */
-const OWN_NAMES = new Set(['manifest.json', 'hold.json']);
+const OWN_NAMES = new Set(['manifest.json', HOLD_FILE]);
 
 /** What lies in a destination: the objects of each backup's folder, by the folder, and what lies nowhere. */
 export interface Survey {

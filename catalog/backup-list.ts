@@ -1,6 +1,7 @@
 import { unknownBackup } from './backups.ts';
 import type { BackupState, CopyState } from './backup-states.ts';
 import type { FailureNote } from './errors.ts';
+import { HELD } from './held.ts';
 import type { Pipeline } from './manifest.ts';
 import type { Catalog } from './open.ts';
 
@@ -156,7 +157,7 @@ interface ErrorColumns {
 /** The backups `b` that a fixed piece of SQL picks, each with its copies. */
 async function readBackups(catalog: Catalog, which: string, values: readonly unknown[]): Promise<BackupDetail[]> {
   const rows = await catalog.query<BackupRow>(
-    `SELECT b.*, m.snapshot_at FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id ${which}`,
+    `SELECT b.*, m.snapshot_at, ${HELD} AS held FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id ${which}`,
     values,
   );
   const copyRows = await catalog.query<CopyRow>(

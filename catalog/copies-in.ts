@@ -1,6 +1,7 @@
 import { lockBackup } from './backups.ts';
 import type { BackupState, CopyState } from './backup-states.ts';
 import type { FailureNote } from './errors.ts';
+import { HELD } from './held.ts';
 import type { ManifestObject } from './manifest.ts';
 import type { Catalog, Queries } from './open.ts';
 
@@ -15,6 +16,8 @@ export interface KnownCopy {
   /** What its manifest names; null where the catalog has no manifest of it. */
   readonly objects: readonly ManifestObject[] | null;
   readonly manifestSha256: string | null;
+  /** Whether a hold counts whose file should lie there. */
+  readonly hold: boolean;
 }
 
 /** A page of the copies that the catalog has in a destination: those after the backup `after`, by id. */
@@ -25,7 +28,7 @@ export async function copiesIn(
 ): Promise<KnownCopy[]> {
   return await catalog.query<KnownCopy>(
     `SELECT c.backup_id AS "backupId", b.environment, b.state AS "backupState", c.state, c.updated_at::text AS version,
-       m.document->'objects' AS objects, m.sha256 AS "manifestSha256"
+       m.document->'objects' AS objects, m.sha256 AS "manifestSha256", ${HELD} AS hold
      FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id LEFT JOIN cofre.manifests m ON m.backup_id = b.id
      WHERE c.destination = $1 AND c.backup_id > $2 ORDER BY c.backup_id LIMIT $3`,
     [destination, after, limit],

@@ -15,6 +15,8 @@ const GRANTS: Readonly<Record<string, string>> = {
   restores: 'SELECT, INSERT, UPDATE',
   servers: 'SELECT, INSERT',
   namespace: 'SELECT, INSERT, UPDATE',
+  holds: 'SELECT, INSERT, UPDATE',
+  hold_confirmations: 'SELECT, INSERT, UPDATE',
 };
 
 /** Gives the runtime role exactly these privileges, whatever it had. The caller holds a transaction. */

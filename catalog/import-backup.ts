@@ -4,6 +4,7 @@ import { CofreError } from '../errors/error.ts';
 import { anomalyOf } from './anomaly.ts';
 import { lockBackup } from './backups.ts';
 import type { BackupState } from './backup-states.ts';
+import { noteUnconfirmed } from './hold-confirmations.ts';
 import type { Manifest } from './manifest.ts';
 import type { Catalog, Queries } from './open.ts';
 import { manifestBytes } from './parse-manifest.ts';
@@ -56,6 +57,8 @@ export async function importBackup(catalog: Catalog, finding: Finding): Promise<
          error_message = NULL, error_hint = NULL, updated_at = clock_timestamp() WHERE c.state IN ('missing', 'uploading') RETURNING backup_id`,
       [backupId, destination, attempt],
     );
+    // What the catalog has forgotten of it may be a hold, too.
+    if (isNew) await noteUnconfirmed(transaction, `${backupId} was taken in from ${destination}`);
     if (isNew || known.state === 'failed') return 'backup';
     return entered.length > 0 ? 'copy' : 'nothing';
   });

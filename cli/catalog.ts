@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 
+import { registerConfirm } from './catalog/confirm.ts';
 import { examplesAndExits } from './help.ts';
 import type { GlobalOptions } from './session.ts';
 
 export function register(program: Command, globals: () => GlobalOptions): void {
   const catalog = program
     .command('catalog')
-    .summary('make a lost catalog whole again')
+    .summary('make a lost catalog whole again, and confirm the holds that were found')
     .description('What is done to the catalog by hand.');
   catalog
     .command('rebuild')
@@ -14,13 +15,14 @@ export function register(program: Command, globals: () => GlobalOptions): void {
     .description(
       'For a catalog whose database is lost: into an empty database it applies cofre.yaml, as cofre apply does, and then takes in every\n' +
         'backup that the destinations have and reads it back, the newest of each environment first. Removes nothing. Workers must run on\n' +
-        'the hosts that reach the destinations.',
+        'the hosts that reach the destinations. Nothing is pruned then until cofre catalog confirm.',
     )
     .addHelpText(
       'after',
       examplesAndExits(['cofre catalog rebuild', 'cofre catalog rebuild --yes'], [0, 1, 2, 3, 4, 5, 130]),
     )
     .action(() => rebuild(globals()));
+  registerConfirm(catalog, globals);
 }
 
 async function rebuild(options: GlobalOptions): Promise<void> {

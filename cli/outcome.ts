@@ -1,6 +1,7 @@
 import type { BackupResult } from '../workflows/backup-database.ts';
 import type { CopiesResult } from '../workflows/copy-backups.ts';
 import type { EnsureResult } from '../workflows/ensure-database.ts';
+import type { HoldResult } from '../workflows/hold-backup.ts';
 import type { RestoreResult } from '../workflows/restore-into.ts';
 import type { RetireResult } from '../workflows/retire-destination.ts';
 import type { RoutineResult } from '../workflows/night.ts';
@@ -8,6 +9,7 @@ import type { VerifyResult } from '../workflows/verify-copies.ts';
 import type { SyncResult } from '../workflows/sync-catalog.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { printReason } from './failure.ts';
+import { holdInWords } from './hold/words.ts';
 import { bytesInWords, durationInWords, printJson, say } from './print.ts';
 import type { RunEnd } from './run-end.ts';
 import { syncInWords } from './sync-words.ts';
@@ -34,6 +36,7 @@ export function reportEnd(options: GlobalOptions, end: RunEnd, inWords = endInWo
       finishedAt,
       ...(isAnomalous(end) ? { anomalous: true } : {}),
       ...(workflow === 'syncCatalog' && reason === undefined ? { sync: end.result } : {}),
+      ...(isHold(workflow) && reason === undefined ? { hold: end.result } : {}),
       ...(error === undefined ? {} : { error }),
     });
   }
@@ -43,6 +46,10 @@ export function reportEnd(options: GlobalOptions, end: RunEnd, inWords = endInWo
 
 function isAnomalous({ workflow, result }: RunEnd): boolean {
   return workflow === 'backupDatabase' && (result as BackupResult | undefined)?.anomaly != null;
+}
+
+function isHold(workflow: string): boolean {
+  return workflow === 'holdBackup' || workflow === 'releaseBackup';
 }
 
 /** With --no-follow: the workflow id on stdout, for scripts, and how to go on, for people. */
@@ -73,6 +80,9 @@ function endInWords(end: RunEnd): string[] {
       return proofsInWords(end, end.result as VerifyResult);
     case 'syncCatalog':
       return syncInWords(end, end.result as SyncResult);
+    case 'holdBackup':
+    case 'releaseBackup':
+      return holdInWords(end, end.result as HoldResult);
     case 'retireDestination':
       return retirementInWords(end, end.result as RetireResult);
     case 'runRoutine':

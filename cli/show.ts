@@ -2,11 +2,13 @@ import type { Command } from 'commander';
 
 import { readApplied } from '../activities/applied.ts';
 import { getBackup, type BackupDetail, type CopyDetail } from '../catalog/backup-list.ts';
+import { liveHold, missingHoldFiles } from '../catalog/holds.ts';
 import type { DatabaseFacts, Manifest, ServerFacts } from '../catalog/manifest.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
 import { examplesAndExits } from './help.ts';
+import { holdRows } from './hold/words.ts';
 import { bytesInWords, durationInWords, table } from './print.ts';
 import { printResult } from './result.ts';
 import { Session, type GlobalOptions } from './session.ts';
@@ -36,7 +38,14 @@ export function register(program: Command, globals: () => GlobalOptions): void {
         const manifest = await getManifest(catalog, id).catch(ignoreNone);
         const { config } = await readApplied(catalog);
         if (!commands) {
-          printResult(options, { ...backup, manifest }, backupInWords(backup, manifest, config));
+          const hold = (await liveHold(catalog, id)) ?? null;
+          const missing = await missingHoldFiles(catalog, Object.keys(config.destinations));
+          const holdMissingIn = missing.flatMap(({ backupId, destination }) => (backupId === id ? [destination] : []));
+          const held = hold === null ? [] : holdRows(hold);
+          if (holdMissingIn.length > 0)
+            held.push(['', `hold.json is missing in ${holdMissingIn.join(', ')}: cofre sync writes it`]);
+          const words = backupInWords(backup, manifest, config, held);
+          printResult(options, { ...backup, hold, holdMissingIn, manifest }, words);
           return;
         }
         if (manifest === null)
@@ -54,7 +63,12 @@ function ignoreNone(error: unknown): null {
   throw error;
 }
 
-function backupInWords(backup: BackupDetail, manifest: Manifest | null, config: AppliedConfig): string {
+function backupInWords(
+  backup: BackupDetail,
+  manifest: Manifest | null,
+  config: AppliedConfig,
+  held: readonly [string, string][],
+): string {
   const flags = (['anomalous', 'held', 'adopted'] as const).filter((flag) => backup[flag] === true);
   const took =
     backup.finishedAt === null
@@ -81,6 +95,7 @@ function backupInWords(backup: BackupDetail, manifest: Manifest | null, config: 
   for (const warning of backup.warnings) rows.push(['warning', warning]);
   if (backup.accepted !== null)
     rows.push(['accepted', `by ${backup.accepted.by} at ${backup.accepted.at}: it is as it should be`]);
+  rows.push(...held);
   if (backup.lastProvenAt !== undefined) rows.push(['last proven', backup.lastProvenAt]);
   for (const copy of backup.copies) rows.push(...copyRows(backup, manifest, copy, config));
   if (backup.copies.some(({ state }) => state === 'verified')) {

@@ -6,6 +6,8 @@ import type {
   BackupInput,
   CopyInput,
   EnsureInput,
+  HoldInput,
+  ReleaseInput,
   RestoreInput,
   RetireInput,
   RoutineInput,
@@ -21,6 +23,8 @@ export interface Inputs {
   copyBackups: CopyInput;
   verifyCopies: VerifyInput;
   ensureDatabase: EnsureInput;
+  holdBackup: HoldInput;
+  releaseBackup: ReleaseInput;
   planRestore: RestoreInput;
   restoreDatabase: RestoreInput;
   retireDestination: RetireInput;

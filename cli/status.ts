@@ -11,6 +11,7 @@ import { durationInWords, table } from './print.ts';
 import { printResult } from './result.ts';
 import { timeInWords } from './routine.ts';
 import { Session, type GlobalOptions } from './session.ts';
+import { holdLines, holdStatus, type HoldStatus } from './status/holds.ts';
 import {
   queueStatus,
   routineStatus,
@@ -53,6 +54,7 @@ export interface Status {
   readonly workers: readonly QueueStatus[];
   readonly environments: readonly (Health & { readonly stage: string })[];
   readonly routines: readonly RoutineStatus[];
+  readonly holds: HoldStatus | null;
 }
 
 /** Asks the catalog and Temporal, each for what it knows. @throws CofreError `not-known` for the environment. */
@@ -77,6 +79,10 @@ export async function look(session: Session, environment: string | undefined): P
   const shown = environment === undefined ? names : [environment];
   const health =
     config === undefined ? undefined : await orSay(async () => await readHealth(await session.catalog(), shown));
+  const holds =
+    config === undefined
+      ? undefined
+      : await orSay(async () => await holdStatus(await session.catalog(), Object.keys(config.destinations)));
   const fromTemporal = await orSay(async () => {
     const client = await session.client();
     return {
@@ -92,6 +98,7 @@ export async function look(session: Session, environment: string | undefined): P
     workers: fromTemporal?.workers ?? [],
     environments: (health ?? []).map((one) => ({ ...one, stage: config?.environments[one.environment]?.stage ?? '' })),
     routines: fromTemporal?.routines ?? [],
+    holds: holds ?? null,
   };
 }
 
@@ -119,6 +126,7 @@ function statusInWords(status: Status): string {
     );
   }
   if (status.routines.length > 0) parts.push(table([['ROUTINE', 'NEXT', ''], ...status.routines.map(routineRow)]));
+  if (status.holds !== null) parts.push(...holdLines(status.holds));
   return parts.join('\n\n');
 }
 

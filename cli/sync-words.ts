@@ -12,7 +12,7 @@ import type { RunEnd } from './run-end.ts';
 /** What a run of `syncCatalog` found and did, in words. */
 export function syncInWords(
   { startedAt, finishedAt, workflowId }: RunEnd,
-  { compared, notCompared, adopted, moreDumps, repaired, unverified }: SyncResult,
+  { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed }: SyncResult,
 ): string[] {
   const copies = compared.reduce((sum, one) => sum + one.compared, 0);
   const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
@@ -35,11 +35,15 @@ export function syncInWords(
     lines.push(`  repair of ${environment}: ${verified} verified, ${missing} could not be`);
     if (reason !== undefined) lines.push(`    ${reason.code}: ${reason.message}`);
   }
-  if (unverified === 0) {
-    const refused = adopted.some(({ reason }) => reason !== undefined);
-    const next = refused ? 'look at the jobs that make these dumps' : moreDumps > 0 ? 'cofre sync' : 'nothing to do';
-    return [...lines, `next: ${next}`];
+  const next: string[] = [];
+  if (unverified > 0) {
+    lines.push(`${copiesInWords(unverified)} missing, damaged or not proven yet`);
+    next.push(repaired.length === 0 ? 'cofre sync --repair' : `the page of ${workflowId} in the Temporal UI tells why`);
+  } else if (adopted.some(({ reason }) => reason !== undefined)) next.push('look at the jobs that make these dumps');
+  else if (moreDumps > 0) next.push('cofre sync');
+  if (holdsUnconfirmed) {
+    lines.push('backups or holds were taken in: nothing is pruned until somebody confirms the holds');
+    next.push('cofre catalog confirm');
   }
-  const next = repaired.length === 0 ? 'cofre sync --repair' : `the page of ${workflowId} in the Temporal UI tells why`;
-  return [...lines, `${copiesInWords(unverified)} missing, damaged or not proven yet`, `next: ${next}`];
+  return [...lines, `next: ${next.length === 0 ? 'nothing to do' : next.join('; then ')}`];
 }

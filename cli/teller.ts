@@ -15,6 +15,7 @@ const PHASES: Readonly<Record<Phase, string>> = {
   compress: 'compresses the dump',
   copies: 'sends the copies and verifies them',
   compare: 'compares the catalog with its destinations',
+  hold: 'writes or removes the hold beside the copies',
   fetch: 'fetches the backup and checks it',
   load: 'loads it under a temporary name and compares it',
   swap: 'swaps the names',

@@ -81,6 +81,11 @@ async function work(installation: Installation): Promise<Map<string, WorkflowHan
   record('copy-backups', await run('copy', backup.backupId, '--to', 'second'));
   record('verify-copies', await run('verify', backup.backupId));
 
+  const nextYear = new Date(Date.now() + 365 * 86_400_000).toISOString();
+  const hold = ['hold', backup.backupId, '--reason', 'court case 4711', '--until', nextYear, '--yes'];
+  record('hold-backup', await run(...hold));
+  record('release-backup', await run('release', backup.backupId, '--yes'));
+
   await rm(join(`${installation.backups}-2`, 'one', backup.backupId), { recursive: true });
   await leaveDumps(installation);
   record('sync-catalog', await run('sync', '--repair'));

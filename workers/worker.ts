@@ -12,6 +12,7 @@ import { createCopyActivities } from '../activities/copy.ts';
 import { createVerifyActivities } from '../activities/verify-again.ts';
 import { createControlActivities } from '../activities/control.ts';
 import { closeLostRows } from '../activities/lost-runs.ts';
+import { createHoldActivities } from '../activities/holds.ts';
 import { createRestoreActivities } from '../activities/restore.ts';
 import { readIfThere, Spool, writeFileWhole } from '../activities/spool.ts';
 import { readApplied } from '../activities/applied.ts';
@@ -89,6 +90,7 @@ export async function startWorker({
         ...createVerifyActivities(dependencies),
         ...createRestoreActivities(dependencies),
         ...createSyncActivities(dependencies),
+        ...createHoldActivities(dependencies),
         ...createTidyActivities(dependencies),
         ...createCatalogActivities(dependencies),
       };

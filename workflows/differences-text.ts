@@ -8,6 +8,7 @@ export const DIFFERENCE_WORDS: Readonly<Record<DifferenceKind, string>> = {
   missing: 'missing',
   damaged: 'damaged',
   refused: 'not taken into the catalog',
+  hold: 'held otherwise',
   extra: 'belongs to no backup',
   found: 'there again',
   imported: 'taken into the catalog',

@@ -6,6 +6,7 @@ export { backupDatabase } from './backup-database.ts';
 export { copyBackups } from './copy-backups.ts';
 export { dropOldDatabase } from './drop-old-database.ts';
 export { ensureDatabase } from './ensure-database.ts';
+export { holdBackup, releaseBackup } from './hold-backup.ts';
 export { holdEnvironment } from './lock.ts';
 export { planRestore, restoreDatabase } from './restore-database.ts';
 export { retireDestination } from './retire-destination.ts';

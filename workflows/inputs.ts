@@ -32,6 +32,19 @@ export interface CopyInput {
   readonly endsAt?: string;
 }
 
+export interface HoldInput {
+  readonly backup: string;
+  /** Why it must not be deleted: no secret, it lies beside the copies. */
+  readonly reason: string;
+  readonly until: string;
+  readonly requestedBy?: string;
+}
+
+export interface ReleaseInput {
+  readonly backup: string;
+  readonly requestedBy?: string;
+}
+
 export interface RetireInput {
   readonly destination: string;
   /** The destination that gets what only the other one has. */

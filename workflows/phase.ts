@@ -11,6 +11,7 @@ export type Phase =
   | 'compress'
   | 'copies'
   | 'compare'
+  | 'hold'
   | 'fetch'
   | 'load'
   | 'swap'

@@ -4,6 +4,7 @@ import type { BackupActivities } from '../activities/backup.ts';
 import type { CatalogActivities } from '../activities/catalog-backup.ts';
 import type { CopyActivities } from '../activities/copy.ts';
 import type { ControlActivities } from '../activities/control.ts';
+import type { HoldActivities } from '../activities/holds.ts';
 import type { RestoreActivities } from '../activities/restore.ts';
 import type { SyncActivities } from '../activities/sync.ts';
 import type { TidyActivities } from '../activities/tidy.ts';
@@ -15,6 +16,7 @@ import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-lim
 type HostActivities = BackupActivities &
   CatalogActivities &
   CopyActivities &
+  HoldActivities &
   RestoreActivities &
   SyncActivities &
   TidyActivities &

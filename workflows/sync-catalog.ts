@@ -47,6 +47,8 @@ export interface SyncResult {
   readonly repaired: readonly Repair[];
   /** Copies in these destinations that are missing, damaged or not proven, now that it has ended. */
   readonly unverified: number;
+  /** Backups or holds were taken in that the catalog had forgotten: nothing is pruned until somebody confirms the holds. */
+  readonly holdsUnconfirmed: boolean;
 }
 
 /** Environments at once, so that a repair is no heavier than a night. */
@@ -81,12 +83,14 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     moreDumps: 0,
     repaired: [],
     unverified: 0,
+    holdsUnconfirmed: false,
   };
   try {
     show(progress, 'compare');
     await Promise.all(plan.destinations.map((destination) => compareOne(destination, progress)));
     const found = await control.findUnverified({ destinations: names });
     progress.unverified = found.copies;
+    progress.holdsUnconfirmed = found.holdsUnconfirmed;
     if (input.repair === true && found.environments.length > 0) {
       show(progress, 'copies');
       await repairAll(found.environments, input.routine, progress);
@@ -99,9 +103,9 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     throw isCancellation(error) ? error : failRun(reason);
   }
   show(progress, 'done');
-  const { compared, notCompared, adopted, moreDumps, repaired, unverified } = progress;
+  const { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed } = progress;
   const state = isWhole(progress) ? 'complete' : 'incomplete';
-  return { state, compared, notCompared, adopted, moreDumps, repaired, unverified };
+  return { state, compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed };
 }
 
 /** Waits while the destination is away, until the end of the run; the others go on meanwhile. */
@@ -178,7 +182,7 @@ async function repairOne(
 
 function show(progress: SyncProgress, step: 'compare' | 'copies' | 'done'): void {
   const waiting = progress.waits.size > 0;
-  const toMend = step === 'done' && !isWhole(progress);
+  const toMend = step === 'done' && (!isWhole(progress) || progress.holdsUnconfirmed);
   showPhase(
     waiting ? 'waiting' : step,
     describeSync(progress, step),

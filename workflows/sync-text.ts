@@ -20,6 +20,7 @@ export interface SyncProgress {
   moreDumps: number;
   repaired: readonly Repair[];
   unverified: number;
+  holdsUnconfirmed: boolean;
 }
 
 const LISTED = 40;
@@ -64,7 +65,7 @@ function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | R
 }
 
 function nextStep(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | Reason): string {
-  const { plan, waits, unverified, notCompared, repair } = progress;
+  const { plan, waits, unverified, notCompared, repair, holdsUnconfirmed } = progress;
   if (typeof step === 'object')
     return step.code === 'cancelled'
       ? 'none. What was marked stays marked.'
@@ -82,6 +83,7 @@ function nextStep(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | 
   if (refusedDumps(progress.adopted).length > 0)
     mend.push('look why dumps could not be adopted, below, and at the jobs that make them');
   if (progress.moreDumps > 0) mend.push('start it again for the dumps that are left');
+  if (holdsUnconfirmed) mend.push('look at the holds that were found, and confirm them: `cofre catalog confirm`');
   return mend.length === 0 ? 'none.' : `${mend.join('; ')}.`;
 }
 

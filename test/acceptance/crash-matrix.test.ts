@@ -5,6 +5,7 @@ import { createBackupActivities } from '../../activities/backup.ts';
 import { createCatalogActivities } from '../../activities/catalog-backup.ts';
 import { createControlActivities } from '../../activities/control.ts';
 import { createCopyActivities } from '../../activities/copy.ts';
+import { createHoldActivities } from '../../activities/holds.ts';
 import { createRestoreActivities } from '../../activities/restore.ts';
 import { createSyncActivities } from '../../activities/sync.ts';
 import { createTidyActivities } from '../../activities/tidy.ts';
@@ -52,6 +53,7 @@ describe('a worker that dies or freezes', () => {
       ...createVerifyActivities(nothing),
       ...createRestoreActivities(nothing),
       ...createSyncActivities(nothing),
+      ...createHoldActivities(nothing),
       ...createTidyActivities(nothing),
     };
     const met = new Set([...records.values()].flat().map(({ activity }) => activity));

@@ -7,7 +7,10 @@ import { Secret } from '../../config/secret.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { freshDatabase, type FreshDatabase } from './fresh-catalog.ts';
 
-const TABLES = ['backups', 'configurations', 'copies', 'manifests', 'migrations', 'namespace', 'restores', 'servers'];
+const TABLES = [
+  ...['backups', 'configurations', 'copies', 'hold_confirmations', 'holds', 'manifests', 'migrations', 'namespace'],
+  ...['restores', 'servers'],
+];
 
 let database: FreshDatabase;
 let options: { runtimeUser: string };

@@ -27,8 +27,10 @@ export async function assertSpoolEmpty(spool: string, environments: readonly str
 /** Nothing of any run is left where others can see it: objects, locks, logins, databases, sessions, rows. */
 export async function assertNothingLeft(site: CrashSite, environment: string): Promise<void> {
   assert.equal(await isLocked(site, environment), false, `op/${environment} is held`);
+  const held = await heldBackups(site, environment);
   for (const place of site.places.values()) {
-    for (const backup of await backupsIn(join(place, environment))) await assertWhole(join(place, environment, backup));
+    for (const backup of await backupsIn(join(place, environment)))
+      await assertWhole(join(place, environment, backup), held.has(backup));
   }
   const rows = await withClient(site.catalog, async (client) => {
     const found = await client.query<{ id: string; state: string }>(
@@ -57,9 +59,20 @@ export async function assertNothingLeft(site: CrashSite, environment: string): P
   assert.deepEqual(left, [], `on the server of ${environment}`);
 }
 
-async function assertWhole(folder: string): Promise<void> {
+async function heldBackups(site: CrashSite, environment: string): Promise<Set<string>> {
+  return await withClient(site.catalog, async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      `SELECT b.id FROM cofre.backups b JOIN cofre.holds h ON h.backup_id = b.id WHERE b.environment = $1 AND h.ended IS NULL`,
+      [environment],
+    );
+    return new Set(rows.map(({ id }) => id));
+  });
+}
+
+async function assertWhole(folder: string, isHeld: boolean): Promise<void> {
   const entries = (await readdir(folder)).sort();
-  assert.deepEqual(entries.slice(1), ['manifest.json'], `one attempt and the manifest in ${folder}: ${entries.join()}`);
+  const others = [...(isHeld ? ['hold.json'] : []), 'manifest.json'];
+  assert.deepEqual(entries.slice(1), others, `one attempt and ${others.join(' and ')} in ${folder}: ${entries.join()}`);
   assert.equal((await readdir(join(folder, entries[0] ?? ''))).length, 1, `one object in ${folder}/${entries[0]}`);
 }
 

@@ -245,6 +245,28 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     ...backup,
+    name: 'a hold',
+    purpose: 'staged',
+    workflow: 'holdBackup',
+    makes: 0,
+    differsIn: ['openHold', 'layHold'],
+    prepare: async (site, environment) => holdOf(await backupFor(site, environment)),
+  },
+  {
+    ...backup,
+    name: 'a hold that is released',
+    purpose: 'staged',
+    workflow: 'releaseBackup',
+    makes: 0,
+    differsIn: ['openRelease', 'layHold', 'endRelease'],
+    async prepare(site, environment) {
+      const backup = await backupFor(site, environment);
+      await (await site.startRun('holdBackup', environment, holdOf(backup))).result();
+      return { backup };
+    },
+  },
+  {
+    ...backup,
     name: 'a night',
     purpose: 'staged',
     workflow: 'runRoutine',
@@ -274,6 +296,15 @@ async function dumpAsJob(site: CrashSite, environment: string): Promise<void> {
   await run('bash', ['-o', 'pipefail', '-c', command, join(folder, '.part'), join(folder, `${Date.now()}.dump.gz`)], {
     env: { ...process.env, ...login, TZ: 'UTC' },
   });
+}
+
+async function backupFor(site: CrashSite, environment: string): Promise<string> {
+  await site.makeDatabase(environment);
+  return await site.makeBackup(environment);
+}
+
+function holdOf(backup: string): object {
+  return { backup, reason: 'a court', until: new Date(Date.now() + 86_400_000).toISOString() };
 }
 
 /** A new backup, of which the copy in another destination was cut by hand. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+import { parseHold } from '../../catalog/hold.ts';
 import { parseManifest } from '../../catalog/parse-manifest.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { nativeCode } from '../../errors/error.ts';
@@ -78,6 +79,7 @@ export class Watcher {
     this.#objects.set(key, found.size);
     try {
       if (path.endsWith('/manifest.json')) await this.#checkManifest(root, path);
+      else if (path.endsWith('/hold.json')) await this.#checkHold(root, path);
       else if (path.endsWith('.zst')) await run('zstd', ['--test', '--quiet', join(root, path)]);
       else if (path.endsWith('.gz')) await run('gzip', ['--test', join(root, path)]);
       else await run('tar', ['--list', `--file=${join(root, path)}`]);
@@ -95,6 +97,11 @@ export class Watcher {
       const found = createHash('sha256').update(bytes).digest('hex');
       if (found !== sha256) this.faults.push(`the object ${key} of ${path} is not the one that its manifest names`);
     }
+  }
+
+  async #checkHold(root: string, path: string): Promise<void> {
+    const [environment = '', backupId = ''] = path.split('/');
+    parseHold(await readFile(join(root, path)), { environment, backupId });
   }
 
   async #lookAtCatalog(): Promise<void> {
