@@ -2,6 +2,7 @@ import { copiesIn, markCopy, type KnownCopy } from '../catalog/copies-in.ts';
 import { backupStates } from '../catalog/backups.ts';
 import { HOLD_FILE } from '../catalog/hold.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { aliasesIn } from '../config/alias.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
 import { unlessMissing } from '../destinations/stored.ts';
 import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
@@ -43,6 +44,7 @@ export async function compareDestination(request: CompareRequest): Promise<Compa
   return await open(async (place) => {
     const identity = await place.identity();
     const survey = await surveyPlace(place, {
+      aliases: aliasesIn(config, destination),
       signal,
       isOthers,
       onProgress: (objects) => onProgress(`lists ${destination}: ${objects} objects`),

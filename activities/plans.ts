@@ -41,6 +41,8 @@ export interface BackupPlan extends RunPlan {
   readonly complete: number;
   /** ISO time by which the run closes, whatever is still missing. */
   readonly endsAt: string;
+  /** Where its dump becomes the alias for old consumers, under which key; left out where nobody wants one. */
+  readonly alias?: { readonly key: string; readonly to: readonly string[] };
   /** Of the newest verified backup of this environment; null if there is none. */
   readonly lastSizes: { readonly rawBytes: number; readonly sizeBytes: number } | null;
 }

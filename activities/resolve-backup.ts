@@ -1,7 +1,9 @@
 import { startBackup } from '../catalog/backups.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { lastSizes } from '../catalog/verified-backup.ts';
+import { aliasKey } from '../config/alias.ts';
 import { durationMs } from '../config/duration.ts';
+import type { EnvironmentConfig, PolicyConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
 import { hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
 import { sees, type BackupPlan } from './plans.ts';
@@ -50,6 +52,7 @@ export async function resolveBackup(catalog: Catalog, request: BackupRequest): P
     destinations,
     complete: request.to === undefined ? (policy.copies.complete ?? destinations.length) : destinations.length,
     endsAt: request.endsAt !== undefined && request.endsAt < endsAt ? request.endsAt : endsAt,
+    ...aliasOf(environment, policy, destinations),
     lastSizes: await lastSizes(catalog, id),
   };
   await startBackup(catalog, {
@@ -65,6 +68,16 @@ export async function resolveBackup(catalog: Catalog, request: BackupRequest): P
     startedAt: request.startedAt,
   });
   return plan;
+}
+
+/** Only in destinations of this run: of the others its host may see nothing. */
+function aliasOf(
+  { namespace }: EnvironmentConfig,
+  { copies }: PolicyConfig,
+  destinations: BackupPlan['destinations'],
+): Pick<BackupPlan, 'alias'> {
+  const to = (copies.alias ?? []).filter((wanted) => destinations.some(({ name }) => name === wanted));
+  return namespace === undefined || to.length === 0 ? {} : { alias: { key: aliasKey(namespace), to } };
 }
 
 /** The part of a server that steps need; its secrets stay references. */

@@ -20,18 +20,24 @@ const ELSEWHERE_KEPT = 50;
 export async function surveyPlace(
   place: Destination,
   {
+    aliases,
     signal,
     isOthers,
     onProgress,
-  }: { signal: AbortSignal; isOthers: (key: string) => boolean; onProgress: (objects: number) => void },
+  }: {
+    aliases: ReadonlySet<string>;
+    signal: AbortSignal;
+    isOthers: (key: string) => boolean;
+    onProgress: (objects: number) => void;
+  },
 ): Promise<Survey> {
   const survey: Survey = { backups: new Map(), elsewhere: { first: [], count: 0 } };
   let objects = 0;
   for await (const object of place.list('', { signal })) {
     objects += 1;
     onProgress(objects);
-    // Backups of the catalog are not entered in it.
-    if (object.key.startsWith(`${CATALOG_FOLDER}/`)) continue;
+    // Aliases are no copies, and backups of the catalog are not entered in it.
+    if (aliases.has(object.key) || object.key.startsWith(`${CATALOG_FOLDER}/`)) continue;
     const folder = folderOf(object.key);
     if (folder === undefined) {
       if (isOthers(object.key)) continue;

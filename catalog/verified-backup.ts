@@ -73,6 +73,26 @@ export async function verifiedSince(
   return new Set(rows.map(({ environment }) => environment));
 }
 
+/**
+ * A backup of the environment whose data are newer than those of `snapshotAt` (ISO 8601), with a verified copy and good for the
+ * alias: streamed, by Cofre, and not anomalous. Its run may still be under way. undefined: there is none.
+ */
+export async function newerForAlias(
+  catalog: Queries,
+  environment: string,
+  snapshotAt: string,
+): Promise<string | undefined> {
+  const [row] = await catalog.query<{ id: string }>(
+    `SELECT b.id FROM cofre.backups b JOIN cofre.manifests m ON m.backup_id = b.id
+     WHERE b.environment = $1 AND b.state IN ('running', 'complete', 'incomplete') AND b.pipeline = 'streamed'
+       AND NOT b.anomalous AND NOT b.adopted AND m.snapshot_at > $2
+       AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')
+     ORDER BY m.snapshot_at DESC LIMIT 1`,
+    [environment, snapshotAt],
+  );
+  return row?.id;
+}
+
 /** Sizes of the newest verified backup that is not anomalous, to plan room for the next; null if there is none. */
 export async function lastSizes(
   catalog: Catalog,

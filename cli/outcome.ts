@@ -41,7 +41,7 @@ export function reportEnd(options: GlobalOptions, end: RunEnd, inWords = endInWo
     });
   }
   if (reason !== undefined) return exitCodeOf(reason.code);
-  return state === 'incomplete' ? EXIT.debt : EXIT.done;
+  return state === 'incomplete' || lacksAlias(end) ? EXIT.debt : EXIT.done;
 }
 
 function isAnomalous({ workflow, result }: RunEnd): boolean {
@@ -50,6 +50,12 @@ function isAnomalous({ workflow, result }: RunEnd): boolean {
 
 function isHold(workflow: string): boolean {
   return workflow === 'holdBackup' || workflow === 'releaseBackup';
+}
+
+/** The backup is whole; what its old consumers read is not the newest. */
+function lacksAlias({ workflow, result }: RunEnd): boolean {
+  const aliases = workflow === 'backupDatabase' ? (result as BackupResult | undefined)?.aliases : undefined;
+  return aliases?.some(({ state }) => state === 'missing') === true;
 }
 
 /** With --no-follow: the workflow id on stdout, for scripts, and how to go on, for people. */
@@ -93,7 +99,7 @@ function endInWords(end: RunEnd): string[] {
 }
 
 function backupInWords(end: RunEnd, result: BackupResult): string[] {
-  const { backupId, environment, state, copies, anomaly } = result;
+  const { backupId, environment, state, copies, aliases = [], anomaly } = result;
   const share = result.rawBytes > 0 ? ` (${Math.round((result.sizeBytes / result.rawBytes) * 100)} %)` : '';
   return [
     `backup of ${environment} ${state} in ${took(end)}: ${backupId}`,
@@ -102,6 +108,10 @@ function backupInWords(end: RunEnd, result: BackupResult): string[] {
       ({ destination, state: copy, reason }) =>
         `  ${destination}: ${reason === undefined ? copy : `${copy}: ${reason.message}${reason.hint === undefined ? '' : `\n    → ${reason.hint}`}`}`,
     ),
+    ...aliases.map(({ destination, state: alias, why, reason }) => {
+      const because = why ?? reason?.message;
+      return `  alias in ${destination}: ${because === undefined ? alias : `${alias}: ${because}`}`;
+    }),
     ...(anomaly === null
       ? []
       : [`  anomalous: ${anomaly}`, `    → if the database is as it should be: cofre accept ${backupId}`]),

@@ -1,3 +1,4 @@
+import { checkAliases } from './check-aliases.ts';
 import { checkDestinations } from './check-destinations.ts';
 import { checkEnvironments } from './check-environments.ts';
 import { checkRoutines } from './check-routines.ts';
@@ -14,7 +15,12 @@ export interface Checkable extends AppliedConfig {
 
 /** What is wrong between entries that are each valid. Order: as in the file, section by section. */
 export function checkConfig(config: Checkable): Finding[] {
-  return [...checkDestinations(config), ...checkEnvironments(config), ...checkRoutines(config)];
+  return [
+    ...checkDestinations(config),
+    ...checkAliases(config),
+    ...checkEnvironments(config),
+    ...checkRoutines(config),
+  ];
 }
 
 /** Where names stand that must be names of another section; `*` is every name, `#` every position of a list. */

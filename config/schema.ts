@@ -73,6 +73,13 @@ const policy = z.strictObject({
       .min(1)
       .optional()
       .describe('how many verified copies make a backup complete; all of them unless told'),
+    alias: z
+      .array(name)
+      .min(1)
+      .optional()
+      .describe(
+        'the destinations of `to` where <namespace>/database_latest.dump.gz is kept up to date for old consumers',
+      ),
   }),
   endsWithin: duration.default('20h').describe('a run closes by then, before the next slot'),
   keepOldDatabaseFor: duration.default('24h').describe('how long the replaced database is kept after a restore'),

@@ -48,6 +48,11 @@ export class LimitedDestination implements Destination {
     return await this.#place.put(key, body, { ...options, pace });
   }
 
+  async replace(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    const pace = (bytes: number): Promise<void> => this.#line.pass(bytes, options.signal);
+    return await this.#place.replace(key, body, { ...options, pace });
+  }
+
   async get(key: string, options: GetOptions = {}): Promise<Readable> {
     return this.#slowly(await this.#place.get(key, options), options.signal);
   }

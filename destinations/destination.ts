@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 /**
  * A place where backups are kept.
  *
- * Objects are written once and never changed: there is no overwrite. Any call may be made again after
+ * Objects are written once and never changed: there is no overwrite, but for the alias. Any call may be made again after
  * a lost reply and must then give the same outcome, because Temporal will make it again.
  * A driver's own failures are `CofreError`s with the codes `not-found`, `already-exists`, `invalid-key`,
  * `invalid-range`, `access-denied`, `no-space`, `not-mounted` and, for everything a driver does not know,
@@ -20,6 +20,15 @@ export interface Destination {
    * A body that gives other bytes than it announced (size or SHA-256) is `bad-content` and nothing is stored.
    */
   put(key: string, body: Body, options?: PutOptions): Promise<StoredObject>;
+
+  /**
+   * Puts `body` in the place of what `key` holds, or stores it where there is none. At every instant a reader sees the whole old
+   * object or the whole new one, and a failed, aborted or killed call leaves the old one. A body that gives other bytes than it
+   * announced is `bad-content` and replaces nothing.
+   * For the alias alone (`config/alias.ts`), so that no mistake can overwrite a backup: any other key is `invalid-key`.
+   * @throws CofreError `refused` where this place cannot do it.
+   */
+  replace(key: string, body: Body, options?: PutOptions): Promise<StoredObject>;
 
   /** Opens `key` for reading. A missing key rejects here, never later in the stream. */
   get(key: string, options?: GetOptions): Promise<Readable>;
@@ -45,6 +54,9 @@ export interface Destination {
   /** Releases connections. May be called twice. */
   close(): Promise<void>;
 }
+
+/** Whether an object may stand in the place of another: only an alias may. */
+export type StoreMode = 'create' | 'replace';
 
 /** What a put stores. It can be opened again, and at an offset, so that an interrupted upload can go on. */
 export interface Body {

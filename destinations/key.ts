@@ -1,3 +1,4 @@
+import { ALIAS_NAME, isAliasKey } from '../config/alias.ts';
 import { CofreError } from '../errors/error.ts';
 
 /**
@@ -26,6 +27,16 @@ export function splitPrefix(prefix: string): string[] {
   // Without the '/' a prefix could match half a name, and something else would be listed, or deleted, with it.
   if (!prefix.endsWith('/')) throw invalidKey('prefix', prefix);
   return splitKey(prefix.slice(0, -1));
+}
+
+/** Asked by every driver before anything is replaced. @throws CofreError `invalid-key`. */
+export function requireAliasKey(key: string): void {
+  splitKey(key);
+  if (isAliasKey(key)) return;
+  throw new CofreError(
+    'invalid-key',
+    `refuses to replace ${key.slice(0, 200)}: only <namespace>/${ALIAS_NAME} ever is`,
+  );
 }
 
 function invalidKey(what: string, text: string): CofreError {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { CofreError } from '../errors/error.ts';
-import type { Destination } from './destination.ts';
+import type { Destination, StoreMode } from './destination.ts';
 
 /** What was asked of a destination; undefined where the object is not there. */
 export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
@@ -9,6 +9,16 @@ export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined
     return await asked;
   } catch (error) {
     if (error instanceof CofreError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}
+
+/** Whether a driver's comparison found the same bytes. What may be replaced may be another object. */
+export async function isSame(compared: Promise<boolean>, mode: StoreMode): Promise<boolean> {
+  try {
+    return await compared;
+  } catch (error) {
+    if (mode === 'replace' && error instanceof CofreError && error.code === 'already-exists') return false;
     throw error;
   }
 }

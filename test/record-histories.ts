@@ -39,6 +39,9 @@ try {
     { nightly },
     ({ policies, destinations, environments }) => {
       Object.assign((environments as Record<string, object>)['one'] ?? {}, { namespace: 'one-ns' });
+      Object.assign((environments as Record<string, object>)['two'] ?? {}, { namespace: 'two-ns' });
+      const { streamed } = policies as Record<string, object>;
+      Object.assign(streamed ?? {}, { copies: { to: ['volume'], alias: ['volume'] } });
       Object.values(policies as object).forEach((policy: object) => keepShortly(policy));
       addSecond(destinations as Record<string, { path: string }>);
     },

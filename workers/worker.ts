@@ -6,6 +6,7 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
+import { createAliasActivities } from '../activities/alias.ts';
 import { createBackupActivities } from '../activities/backup.ts';
 import { createCatalogActivities } from '../activities/catalog-backup.ts';
 import { createCopyActivities } from '../activities/copy.ts';
@@ -86,6 +87,7 @@ export async function startWorker({
       const dependencies = { host, ...own, catalog, stallMs };
       const activities = {
         ...createBackupActivities(dependencies),
+        ...createAliasActivities(dependencies),
         ...createCopyActivities(dependencies),
         ...createVerifyActivities(dependencies),
         ...createRestoreActivities(dependencies),

@@ -3,7 +3,7 @@ import { CancellationScope, isCancellation, uuid4, upsertSearchAttributes, workf
 import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
-import { describeBackup, missingCopies, type BackupProgress } from './backup-text.ts';
+import { describeBackup, missingAliases, missingCopies, type BackupProgress } from './backup-text.ts';
 import { copyTo, type CopyOutcome } from './copy-to.ts';
 import { failRun, reasonOf, unlessClosed } from './failure.ts';
 import type { BackupInput } from './inputs.ts';
@@ -11,6 +11,7 @@ import { alone } from './lock.ts';
 import { chooseHost, onAnyHost, onHost } from './on-host.ts';
 import { beforeAll, openRun } from './opening.ts';
 import { showPhase } from './phase.ts';
+import { publishAliases, type AliasOutcome } from './publish-alias.ts';
 import { searchAttributes } from './search-attributes.ts';
 import { control, heavy, light, probe, soon } from './steps.ts';
 import { HOST_OR_ROOM, waitingForRoom, type Wait } from './waits.ts';
@@ -27,6 +28,8 @@ export interface BackupResult {
   /** In words, why it is marked as anomalous; null if it is not. */
   readonly anomaly: string | null;
   readonly copies: readonly CopyOutcome[];
+  /** Where the dump became the alias for old consumers, or why not; left out where nobody wants one. */
+  readonly aliases?: readonly AliasOutcome[];
 }
 
 /** Each dump costs the server as much as the first, so hosts that are lost one after the other end the run. */
@@ -54,7 +57,14 @@ export async function backupDatabase(input: BackupInput): Promise<BackupResult> 
     control.resolveBackup({ ...input, backupId, workflowId, runId, startedAt: startedAt.toISOString() }),
   );
   upsertSearchAttributes([{ key: searchAttributes.stage, value: plan.environment.stage }]);
-  const progress: BackupProgress = { plan, step: 'preflight', waits: new Map(), attempts: new Set(), copies: [] };
+  const progress: BackupProgress = {
+    plan,
+    step: 'preflight',
+    waits: new Map(),
+    attempts: new Set(),
+    copies: [],
+    aliases: [],
+  };
   try {
     return await makeBackup(plan, progress);
   } catch (error) {
@@ -111,6 +121,7 @@ async function makeBackupOnOneHost(plan: BackupPlan, progress: BackupProgress): 
     sizeBytes: archive.sizeBytes,
     anomaly: dumped.anomaly,
     copies,
+    ...(progress.aliases.length === 0 ? {} : { aliases: progress.aliases }),
   };
 }
 
@@ -118,7 +129,7 @@ async function packAndCopy(
   plan: BackupPlan,
   progress: BackupProgress,
   host: string,
-  { attempt }: DumpReport,
+  { attempt, anomaly }: DumpReport,
 ): Promise<{ archive: ArchiveReport; copies: readonly CopyOutcome[] }> {
   const endsAt = new Date(plan.endsAt);
   const { id } = plan.environment;
@@ -132,7 +143,23 @@ async function packAndCopy(
   show(progress, 'copies');
   const proven = verifiedCopies(progress);
   progress.copies = proven;
-  const copies = await Promise.all(
+  progress.aliases = [];
+  let ended = false;
+  let failed = false;
+  // Beside the copies that still wait for their destination: old consumers need not wait with them.
+  const publishing = publishAliases(
+    {
+      ...{ plan, host, attempt, anomaly },
+      waitFor: ({ name }, until) => ({ ...waitFor(`the alias in ${name}`, progress), endsAt: until }),
+      onOutcome: (outcome) => {
+        progress.aliases = [...progress.aliases, outcome];
+        show(progress, 'copies');
+      },
+    },
+    () => ended || isCopiedAsFarAsItGoes(progress),
+    () => !failed && verifiedCopies(progress).length > 0,
+  );
+  const copying = Promise.all(
     plan.destinations.map(async (destination) => {
       const before = proven.find((copy) => copy.destination === destination.name);
       if (before !== undefined) return before;
@@ -143,7 +170,22 @@ async function packAndCopy(
       return copy;
     }),
   );
-  return { archive, copies };
+  try {
+    return { archive, copies: await copying };
+  } catch (error) {
+    failed = true;
+    throw error;
+  } finally {
+    ended = true;
+    await publishing;
+  }
+}
+
+/** Enough copies are verified; or some are, and all others wait. */
+function isCopiedAsFarAsItGoes(progress: BackupProgress): boolean {
+  const { plan, copies, waits } = progress;
+  const verified = verifiedCopies(progress).length;
+  return verified >= plan.complete || (verified > 0 && copies.length + waits.size >= plan.destinations.length);
 }
 
 function verifiedCopies({ copies }: BackupProgress): readonly CopyOutcome[] {
@@ -265,7 +307,8 @@ function waitFor(what: string, progress: BackupProgress): Wait {
 
 function isAsItShouldBe(progress: BackupProgress): boolean {
   const { dumped, leftBehind } = progress;
-  return missingCopies(progress).length === 0 && leftBehind === undefined && dumped?.anomaly == null;
+  const debts = [...missingCopies(progress), ...missingAliases(progress)];
+  return debts.length === 0 && leftBehind === undefined && dumped?.anomaly == null;
 }
 
 function show(progress: BackupProgress, step: BackupProgress['step']): void {

@@ -2,6 +2,7 @@ import type { ArchiveReport, DumpReport } from '../activities/reports.ts';
 import type { BackupPlan } from '../activities/plans.ts';
 import type { CopyOutcome } from './copy-to.ts';
 import type { Reason } from './failure.ts';
+import type { AliasOutcome } from './publish-alias.ts';
 import { asWritten, failedState, mendFirst, type Page } from './page.ts';
 import { waitNext, waitState, type Waits } from './waits.ts';
 import { bytesInWords, durationInWords, sentence, timeInWords } from './words.ts';
@@ -18,6 +19,7 @@ export interface BackupProgress {
   readonly attempts: Set<string>;
   archive?: ArchiveReport | undefined;
   copies: readonly CopyOutcome[];
+  aliases: readonly AliasOutcome[];
   reason?: Reason;
   /** In words, what the run could not or would not remove. */
   leftBehind?: string | undefined;
@@ -48,6 +50,11 @@ export function missingCopies({ copies }: BackupProgress): CopyOutcome[] {
   return copies.filter(({ state }) => state === 'missing');
 }
 
+/** Destinations whose alias is older than it should be. */
+export function missingAliases({ aliases }: Pick<BackupProgress, 'aliases'>): AliasOutcome[] {
+  return aliases.filter(({ state }) => state === 'missing');
+}
+
 function stateOf(progress: BackupProgress): string {
   const { step, reason, waits } = progress;
   if (reason !== undefined) return failedState(reason);
@@ -56,6 +63,8 @@ function stateOf(progress: BackupProgress): string {
   const missing = missingCopies(progress).length;
   const anomaly = progress.dumped?.anomaly;
   if (anomaly != null) return `**Done, but marked as anomalous:** ${asWritten(anomaly)}.`;
+  if (missing === 0 && missingAliases(progress).length > 0)
+    return '**Done, with a debt:** every copy is verified, and the alias for old consumers could not be published.';
   return missing === 0
     ? '**Done.** Every copy was read back from its destination and decoded in full.'
     : `**Done, with a debt:** ${missing} of ${progress.copies.length} copies ${missing === 1 ? 'is' : 'are'} missing.`;
@@ -81,6 +90,9 @@ function nextStep(progress: BackupProgress): string {
     return `look at the database. If it is as it should be: \`cofre accept ${plan.backupId}\`; if not, \`cofre restore --from ${id} --latest --to ${id}\` takes the backup before.`;
   if (leftBehind !== undefined) return `${asWritten(sentence(leftBehind))} The backup is whole without it.`;
   if (missing.length > 0) return copyMissing(plan.backupId, missing);
+  const [alias] = missingAliases(progress);
+  if (alias !== undefined)
+    return `mend ${alias.destination}; the next backup publishes its alias, or \`cofre backup ${id}\` now.`;
   return `none. \`cofre restore --backup ${plan.backupId} --to ${id}\` would restore it.`;
 }
 
@@ -90,7 +102,8 @@ function copyMissing(backupId: string, missing: readonly CopyOutcome[]): string 
   return `mend ${names.join(', ')}; then ${command} copies it there, or the next night does.`;
 }
 
-function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }: BackupProgress): [string, string][] {
+function factsOf(progress: BackupProgress): [string, string][] {
+  const { plan, host, estimatedBytes, dumped, archive, copies, aliases, reason } = progress;
   const facts: [string, string][] = [
     ['backup', `\`${plan.backupId}\``],
     ['host', host ?? (reason === undefined ? 'to be chosen' : 'none was chosen')],
@@ -109,7 +122,13 @@ function factsOf({ plan, host, estimatedBytes, dumped, archive, copies, reason }
     facts.push(['archive', `${bytesInWords(archive.sizeBytes)}, SHA-256 \`${archive.sha256.slice(0, 16)}…\``]);
   for (const { name } of plan.destinations)
     facts.push([`copy in ${name}`, copyInWords(copies, name) ?? (reason === undefined ? 'not yet' : 'none')]);
+  for (const { destination, state, why, reason: failure } of aliases)
+    facts.push([`alias in ${destination}`, aliasInWords(state, why ?? failure?.message)]);
   return facts;
+}
+
+function aliasInWords(state: AliasOutcome['state'], why: string | undefined): string {
+  return why === undefined ? state : `${state}: ${asWritten(why)}`;
 }
 
 function copyInWords(copies: readonly CopyOutcome[], destination: string): string | undefined {

@@ -12,6 +12,7 @@ import type { RoutinePlan } from '../activities/plans.ts';
 import { backupDatabase, type BackupResult } from './backup-database.ts';
 import { copyBackups, type CopiesResult } from './copy-backups.ts';
 import { failRun, reasonOf, type Reason } from './failure.ts';
+import { missingAliases } from './backup-text.ts';
 import { asWritten, runLink } from './page.ts';
 import { showPhase } from './phase.ts';
 import type { SyncResult } from './sync-catalog.ts';
@@ -26,6 +27,8 @@ interface EnvironmentOutcome {
   sizeBytes?: number;
   /** Its backup is complete and marked as anomalous: why, in words. */
   anomaly?: string;
+  /** Its backup is complete, and its alias for old consumers could not be published: why. */
+  alias?: string;
   reason?: Reason;
 }
 
@@ -161,6 +164,8 @@ export class Night {
       outcome.state = result.state;
       outcome.sizeBytes = result.sizeBytes;
       if ('anomaly' in result && result.anomaly !== null) outcome.anomaly = result.anomaly;
+      const [alias] = 'aliases' in result ? missingAliases({ aliases: result.aliases ?? [] }) : [];
+      if (alias !== undefined) outcome.alias = (alias.reason?.message ?? '').slice(0, REASON_CHARACTERS);
     } catch (error) {
       const { code, message } = reasonOf(error);
       outcome.state = 'failed';
@@ -227,9 +232,9 @@ export class Night {
   #show(how: 'running' | 'done' | 'cancelled' = 'running'): void {
     const count = (...states: EnvironmentOutcome['state'][]): number =>
       this.#outcomes.filter(({ state }) => states.includes(state)).length;
-    const anomalous = this.#outcomes.filter(({ anomaly }) => anomaly !== undefined).length;
+    const inDoubt = this.#outcomes.filter((outcome) => outcome.state === 'complete' && isInDoubt(outcome)).length;
     const failed = count('failed', 'not-started', 'incomplete');
-    const inTrouble = failed + anomalous;
+    const inTrouble = failed + inDoubt;
     const toMend = inTrouble > 0 || this.#lacksCatalog;
     const total = this.#outcomes.length;
     const sizeBytes = this.#outcomes.reduce((sum, outcome) => sum + (outcome.sizeBytes ?? 0), 0);
@@ -250,15 +255,16 @@ export class Night {
 
   /** Who is in trouble, who runs, and then the others as far as a page holds them. */
   #facts(): [string, string][] {
-    const rank = ({ state, anomaly }: EnvironmentOutcome): number =>
-      ORDER.indexOf(anomaly === undefined ? state : 'incomplete');
+    const rank = (outcome: EnvironmentOutcome): number =>
+      ORDER.indexOf(isInDoubt(outcome) ? 'incomplete' : outcome.state);
     const sorted = [...this.#outcomes].sort((one, other) => rank(one) - rank(other));
     const facts = sorted.slice(0, LISTED).map((outcome): [string, string] => {
-      const { environment, state, workflowId, sizeBytes, anomaly, reason } = outcome;
+      const { environment, state, workflowId, sizeBytes, anomaly, alias, reason } = outcome;
       const words = [
         state === 'not-started' ? 'not started' : state,
         sizeBytes === undefined ? '' : bytesInWords(sizeBytes),
         anomaly === undefined ? '' : `anomalous: ${asWritten(anomaly)}`,
+        alias === undefined ? '' : `its alias could not be published: ${asWritten(alias)}`,
         reason === undefined ? '' : `${reason.code}: ${asWritten(reason.message)}`,
       ];
       const name = workflowId === undefined ? environment : runLink(workflowId, environment);
@@ -267,4 +273,9 @@ export class Night {
     if (sorted.length > LISTED) facts.push(['…', `and ${sorted.length - LISTED} more`]);
     return facts;
   }
+}
+
+/** Whether somebody must look at it although its backup is complete. */
+function isInDoubt({ anomaly, alias }: EnvironmentOutcome): boolean {
+  return anomaly !== undefined || alias !== undefined;
 }

@@ -1,5 +1,6 @@
 import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 
+import type { AliasActivities } from '../activities/alias.ts';
 import type { BackupActivities } from '../activities/backup.ts';
 import type { CatalogActivities } from '../activities/catalog-backup.ts';
 import type { CopyActivities } from '../activities/copy.ts';
@@ -13,7 +14,8 @@ import type { ErrorCode } from '../errors/error.ts';
 import { CONTROL_QUEUE, hostQueue } from './queues.ts';
 import { ANSWER_WITHIN_MS, SILENT_STEP_MS, TRY_AGAIN_AFTER_MS } from './time-limits.ts';
 
-type HostActivities = BackupActivities &
+type HostActivities = AliasActivities &
+  BackupActivities &
   CatalogActivities &
   CopyActivities &
   HoldActivities &

@@ -12,7 +12,7 @@ import { placeTrouble, samePlaces, seenFromHere } from '../apply/places.ts';
 import { bytesInWords } from '../print.ts';
 import { examine, fail, failureOf, ok, warn, type Check } from './check.ts';
 
-const TOOLS = { setpriv: 'util-linux', prlimit: 'util-linux', zstd: 'zstd', tar: 'tar' } as const;
+const TOOLS = { setpriv: 'util-linux', prlimit: 'util-linux', zstd: 'zstd', tar: 'tar', gzip: 'gzip' } as const;
 
 /** What a host needs beside PostgreSQL's own clients. */
 export async function examineTools(): Promise<Check[]> {

@@ -5,9 +5,18 @@ import type { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import type {
+  Body,
+  CallOptions,
+  Destination,
+  GetOptions,
+  PutOptions,
+  StoreMode,
+  StoredObject,
+} from '../destination.ts';
+import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { partOf } from '../range.ts';
+import { isSame } from '../stored.ts';
 import { refuseLink } from '../symbolic-link.ts';
 import { removeAbandoned } from '../temporary-file.ts';
 import { toDirectoryError } from './errors.ts';
@@ -36,13 +45,22 @@ export class DirectoryDestination implements Destination {
   }
 
   async put(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    return await this.#store(key, body, options, 'create');
+  }
+
+  async replace(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    requireAliasKey(key);
+    return await this.#store(key, body, options, 'replace');
+  }
+
+  async #store(key: string, body: Body, options: PutOptions, mode: StoreMode): Promise<StoredObject> {
     const segments = await this.#begin(splitKey(key), options);
     const folders = await this.#makeFolders(segments.slice(0, -1));
     const path = join(this.#root, ...segments);
-    const stored = await isStored(path, body, options);
+    const stored = await isSame(isStored(path, body, options), mode);
     if (!stored) {
       try {
-        await storeFile(path, body, options);
+        await storeFile(path, body, options, mode);
       } catch (error) {
         // Nobody may come back for the folders: a host that was frozen here finds its attempt removed when it wakes up.
         await this.#removeEmptyFolders(segments.slice(0, -1)).catch(() => undefined);

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, open, rm, type FileHandle } from 'node:fs/promises';
+import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
 import { badContent } from '../body-reader.ts';
-import type { Body, PutOptions } from '../destination.ts';
+import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import { hashOpenFile } from '../local-file.ts';
 import { removeAbandoned, temporaryName } from '../temporary-file.ts';
 import { toDirectoryError } from './errors.ts';
@@ -28,14 +28,18 @@ const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /**
  * Writes `body` to `path` in a folder that exists: whole or not at all, durable but for the name (the caller syncs the
- * folders), and never over what is there.
+ * folders), and never over what is there unless `mode` says so.
  */
-export async function storeFile(path: string, body: Body, options: PutOptions): Promise<void> {
+export async function storeFile(path: string, body: Body, options: PutOptions, mode: StoreMode): Promise<void> {
   const temporary = join(dirname(path), temporaryName());
   try {
     await writeTemporary(temporary, body, options);
     await dropFromMemory(temporary, options.signal);
     options.signal?.throwIfAborted();
+    if (mode === 'replace') {
+      await inFileSystem(`cannot replace ${path}`, () => rename(temporary, path));
+      return;
+    }
     // Not `rename`, which would replace an object that another writer has put there meanwhile.
     await link(temporary, path).catch(async (cause: unknown) => {
       if (nativeCode(cause) !== 'EEXIST') throw toLinkError(cause, path);

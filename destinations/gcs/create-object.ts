@@ -1,16 +1,23 @@
 import { randomBytes } from 'node:crypto';
 
+import type { StoreMode } from '../destination.ts';
 import type { GcsBucket, ObjectResource } from './bucket.ts';
 import { crc32cOf } from './checksum.ts';
 
+/** The condition under which an object is stored. */
+export function onlyIf(mode: StoreMode): Readonly<Record<string, string>> {
+  return mode === 'create' ? { ifGenerationMatch: '0' } : {};
+}
+
 /**
- * Stores a small object in one request, on the condition that there is none of the name. The service compares what arrives
+ * Stores a small object in one request, on the condition that there is none of the name, or none at all. The service compares what arrives
  * with the checksum. @throws CofreError `already-exists`.
  */
 export async function createObject(
   bucket: GcsBucket,
   name: string,
   bytes: Buffer,
+  mode: StoreMode,
   signal: AbortSignal | undefined,
 ): Promise<{ object: ObjectResource; crc32c: string }> {
   const crc32c = crc32cOf(bytes);
@@ -28,7 +35,7 @@ export async function createObject(
   ];
   const object = await bucket.askJson<ObjectResource>(`to store ${bucket.keyOf(name)}`, {
     method: 'POST',
-    url: bucket.uploadUrl({ uploadType: 'multipart', name, ifGenerationMatch: '0' }),
+    url: bucket.uploadUrl({ uploadType: 'multipart', name, ...onlyIf(mode) }),
     headers: { 'content-type': `multipart/related; boundary=${boundary}` },
     body: [Buffer.from(head.join('\r\n')), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)],
     signal,

@@ -2,13 +2,23 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { isAliasKey } from '../../config/alias.ts';
 import type { GcsConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import { BodyReader } from '../body-reader.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import type {
+  Body,
+  CallOptions,
+  Destination,
+  GetOptions,
+  PutOptions,
+  StoreMode,
+  StoredObject,
+} from '../destination.ts';
+import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn, type Inspection } from '../pass-on.ts';
 import { partOf } from '../range.ts';
+import { isSame } from '../stored.ts';
 import { GcsBucket, type BucketOptions, type ObjectResource } from './bucket.ts';
 import { Crc32c } from './checksum.ts';
 import { toGcsError } from './errors.ts';
@@ -23,6 +33,8 @@ const CHUNK_BYTES = 16 * 1024 * 1024;
 /** A service may show a new object a little late; afterwards it is taken as lost. */
 const SHOWN_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 250;
+/** How often an object is opened that is replaced each time. */
+const OPENS = 5;
 
 export interface GcsOptions extends BucketOptions {
   /** The folder of this host, the worker's alone, where uploads that were interrupted are remembered. */
@@ -52,10 +64,19 @@ export class GcsDestination implements Destination {
   }
 
   async put(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    return await this.#store(key, body, options, 'create');
+  }
+
+  async replace(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    requireAliasKey(key);
+    return await this.#store(key, body, options, 'replace');
+  }
+
+  async #store(key: string, body: Body, options: PutOptions, mode: StoreMode): Promise<StoredObject> {
     const object = await this.#begin(key, options);
     const stored = { key, sizeBytes: body.sizeBytes };
     const isLarge = body.sizeBytes > this.#chunkBytes;
-    if (await this.#isStored(key, body, options)) {
+    if (await isSame(this.#isStored(key, body, options), mode)) {
       // The put that stored it may have been killed before it forgot its session.
       if (isLarge) await this.#sessions.forget(object);
       return stored;
@@ -65,26 +86,39 @@ export class GcsDestination implements Destination {
     let uploaded: Uploaded;
     try {
       uploaded = isLarge
-        ? await uploadInChunks(this.#bucket, this.#sessions, object, body, this.#chunkBytes, options, onLast)
-        : await this.#putAtOnce(object, body, options);
+        ? await uploadInChunks(this.#bucket, this.#sessions, object, body, this.#chunkBytes, options, onLast, mode)
+        : await this.#putAtOnce(object, body, options, mode);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!(error instanceof CofreError) || error.code === 'bad-content' || !mayBeStored) throw error;
       // The reply may have been lost, or another writer was faster: what is there decides, if it can be seen.
-      const isStored = await this.#isStored(key, body, options).catch((found: unknown) => {
+      const isStored = await isSame(this.#isStored(key, body, options), mode).catch((found: unknown) => {
         throw found instanceof CofreError && found.code === 'already-exists' ? found : error;
       });
       if (!isStored) throw error;
       await this.#sessions.forget(object);
       return stored;
     }
-    await this.#confirm(key, body, uploaded, options);
+    await this.#confirm(key, body, uploaded, options, mode);
     options.onProgress?.(body.sizeBytes);
     return stored;
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Readable> {
     const object = await this.#begin(key, options);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#open(key, object, options);
+      } catch (error) {
+        // An alias may be replaced after it was described, and its old generation is gone then.
+        const isGone = error instanceof CofreError && error.code === 'not-found' && isAliasKey(key);
+        if (!isGone || tries === OPENS || (await this.#bucket.describe(object, options.signal)) === undefined)
+          throw error;
+      }
+    }
+  }
+
+  async #open(key: string, object: string, options: GetOptions): Promise<Readable> {
     const { range, signal } = options;
     const found = await this.#describe(key, options);
     const { generation } = found;
@@ -190,7 +224,7 @@ export class GcsDestination implements Destination {
     });
   }
 
-  async #putAtOnce(object: string, body: Body, { signal, pace }: PutOptions): Promise<Uploaded> {
+  async #putAtOnce(object: string, body: Body, { signal, pace }: PutOptions, mode: StoreMode): Promise<Uploaded> {
     const reader = new BodyReader(body, signal);
     let bytes: Buffer;
     try {
@@ -201,29 +235,35 @@ export class GcsDestination implements Destination {
       reader.close();
     }
     await pace?.(bytes.length);
-    return await createObject(this.#bucket, object, bytes, signal);
+    return await createObject(this.#bucket, object, bytes, mode, signal);
   }
 
   /**
    * A service that says yes and has something else is found out here, and what it stored is taken away again. What it said
    * is not enough: it is asked what it shows.
    */
-  async #confirm(key: string, body: Body, { object, crc32c }: Uploaded, { signal }: PutOptions): Promise<void> {
+  async #confirm(
+    key: string,
+    body: Body,
+    { object, crc32c }: Uploaded,
+    { signal }: PutOptions,
+    mode: StoreMode,
+  ): Promise<void> {
     const name = this.#bucket.nameOf(key);
     await this.#sessions.forget(name);
     const deadline = Date.now() + SHOWN_WITHIN_MS;
+    const isNew = ({ size, crc32c: sum }: ObjectResource): boolean =>
+      Number(size) === body.sizeBytes && (sum === undefined || sum === crc32c);
     let found = await this.#bucket.describe(name, signal);
-    while (found === undefined && Date.now() < deadline) {
+    // What was replaced may be shown for a moment more.
+    while ((found === undefined || (mode === 'replace' && !isNew(found))) && Date.now() < deadline) {
       await sleep(LOOK_AGAIN_MS, undefined, signal === undefined ? {} : { signal });
       found = await this.#bucket.describe(name, signal);
     }
     if (found === undefined) throw this.#falseYes(key, 'there is none');
-    const isSame = [object, found].every(
-      ({ size, crc32c: sum }) => Number(size) === body.sizeBytes && (sum === undefined || sum === crc32c),
-    );
-    if (isSame && found.crc32c !== undefined) return;
+    if (isNew(object) && isNew(found) && found.crc32c !== undefined) return;
     // Ours: whatever else has come to stand there is not this put's to remove.
-    await this.#bucket.remove(name, signal, object.generation ?? found.generation);
+    if (mode === 'create') await this.#bucket.remove(name, signal, object.generation ?? found.generation);
     throw this.#falseYes(key, `it has ${found.size ?? 'no'} of ${body.sizeBytes} bytes, or others`);
   }
 

@@ -90,7 +90,7 @@ async function requireConditions(bucket: GcsBucket): Promise<void> {
 /** Gives false where there is an object of this name. */
 async function create(bucket: GcsBucket, key: string, text: string): Promise<boolean> {
   try {
-    await createObject(bucket, bucket.nameOf(key), Buffer.from(text), undefined);
+    await createObject(bucket, bucket.nameOf(key), Buffer.from(text), 'create', undefined);
     return true;
   } catch (error) {
     if (error instanceof CofreError && error.code === 'already-exists') return false;

@@ -1,5 +1,7 @@
 import { Secret } from '../../config/secret.ts';
 import { CofreError } from '../../errors/error.ts';
+import type { StoreMode } from '../destination.ts';
+import { onlyIf } from './create-object.ts';
 import type { GcsBucket, ObjectResource } from './bucket.ts';
 import { GcsRefusal, toGcsError } from './errors.ts';
 import { readText, type HttpAnswer } from './requests.ts';
@@ -16,17 +18,18 @@ export type Progress =
   /** What was sent is not what it was announced to be, as the service sees it: it is of no use any more. */
   | { readonly state: 'refused'; readonly why: string };
 
-/** Begins an upload to a name that no object has. The address that comes back is a secret. */
+/** Begins an upload to a name that no object has, or whose object it will replace. The address that comes back is a secret. */
 export async function beginSession(
   bucket: GcsBucket,
   name: string,
   sizeBytes: number,
+  mode: StoreMode,
   signal: AbortSignal | undefined,
 ): Promise<Secret> {
   const metadata = Buffer.from(JSON.stringify({ name, contentType: 'application/octet-stream' }));
   const { headers, body } = await bucket.ask(`to begin ${name}`, {
     method: 'POST',
-    url: bucket.uploadUrl({ uploadType: 'resumable', name, ifGenerationMatch: '0' }),
+    url: bucket.uploadUrl({ uploadType: 'resumable', name, ...onlyIf(mode) }),
     headers: {
       'content-type': 'application/json; charset=UTF-8',
       'x-upload-content-type': 'application/octet-stream',

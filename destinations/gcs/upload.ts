@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Secret } from '../../config/secret.ts';
 import { CofreError } from '../../errors/error.ts';
 import { BodyReader } from '../body-reader.ts';
-import type { Body, PutOptions } from '../destination.ts';
+import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import type { GcsBucket, ObjectResource } from './bucket.ts';
 import { Crc32c } from './checksum.ts';
 import type { SessionFiles } from './session-files.ts';
@@ -33,8 +33,9 @@ export async function uploadInChunks(
   chunkBytes: number,
   options: PutOptions,
   onLast: () => void,
+  mode: StoreMode,
 ): Promise<Uploaded> {
-  const { address, confirmedBytes } = await takeUpOrBegin(bucket, files, name, body, options.signal);
+  const { address, confirmedBytes } = await takeUpOrBegin(bucket, files, name, body, mode, options.signal);
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const upload = new Upload(bucket, files, name, address, body.sizeBytes, confirmedBytes, { ...options, signal });
@@ -82,6 +83,7 @@ async function takeUpOrBegin(
   files: SessionFiles,
   name: string,
   body: Body,
+  mode: StoreMode,
   signal: AbortSignal | undefined,
 ): Promise<{ address: Secret; confirmedBytes: number }> {
   const known = await files.recall(name, body);
@@ -90,7 +92,7 @@ async function takeUpOrBegin(
     if (progress.state === 'open') return { address: known, confirmedBytes: progress.confirmedBytes };
     // Of one that is done the object was looked for and not found: somebody has removed it since.
   }
-  const address = await beginSession(bucket, name, body.sizeBytes, signal);
+  const address = await beginSession(bucket, name, body.sizeBytes, mode, signal);
   await files.remember(name, body, address);
   return { address, confirmedBytes: 0 };
 }

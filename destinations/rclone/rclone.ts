@@ -39,6 +39,12 @@ export class RcloneDestination implements Destination {
     return { key, sizeBytes: body.sizeBytes };
   }
 
+  /** `move` of rclone removes what it replaces first on some services, and leaves both on others. */
+  replace(key: string): Promise<StoredObject> {
+    const message = `${this.#name} is a remote of rclone and cannot replace ${key} so that readers see one of them whole`;
+    return Promise.reject(new CofreError('refused', message, { hint: `take ${this.#name} out of copies.alias` }));
+  }
+
   async get(key: string, options: GetOptions = {}): Promise<Readable> {
     const { sizeBytes } = await this.stat(key, options);
     const { signal } = options;

@@ -13,16 +13,24 @@ import { crc32 } from 'node:zlib';
 import type { S3Config } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
 import { BodyReader } from '../body-reader.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import type {
+  Body,
+  CallOptions,
+  Destination,
+  GetOptions,
+  PutOptions,
+  StoreMode,
+  StoredObject,
+} from '../destination.ts';
+import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn } from '../pass-on.ts';
-import { unlessMissing } from '../stored.ts';
+import { isSame, unlessMissing } from '../stored.ts';
 import { S3Bucket, type BucketOptions } from './bucket.ts';
 import { checksumOf, crc32InBase64 } from './checksum.ts';
 import { toS3Error } from './errors.ts';
 import { requireS3Marker } from './place.ts';
 import { endUploads } from './unfinished.ts';
-import { partBytesFor, uploadInParts } from './upload.ts';
+import { onlyIf, partBytesFor, uploadInParts } from './upload.ts';
 
 /** A service may show a new object a little late; afterwards it is taken as lost. */
 const SHOWN_WITHIN_MS = 10_000;
@@ -46,26 +54,35 @@ export class S3Destination implements Destination {
   }
 
   async put(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    return await this.#store(key, body, options, 'create');
+  }
+
+  async replace(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    requireAliasKey(key);
+    return await this.#store(key, body, options, 'replace');
+  }
+
+  async #store(key: string, body: Body, options: PutOptions, mode: StoreMode): Promise<StoredObject> {
     const object = await this.#begin(key, options);
     const stored = { key, sizeBytes: body.sizeBytes };
-    if (await this.#isStored(key, body, options)) return stored;
+    if (await isSame(this.#isStored(key, body, options), mode)) return stored;
     let wholeCrc: number;
     try {
       wholeCrc =
         body.sizeBytes <= partBytesFor(body.sizeBytes, this.#bucket.config.partSize)
-          ? await this.#putAtOnce(object, body, options)
-          : await uploadInParts(this.#bucket, object, body, options);
+          ? await this.#putAtOnce(object, body, options, mode)
+          : await uploadInParts(this.#bucket, object, body, options, mode);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!(error instanceof CofreError) || error.code === 'bad-content') throw error;
       // The reply may have been lost, or another writer was faster: what is there decides, if it can be seen.
-      const isStored = await this.#isStored(key, body, options).catch((found: unknown) => {
+      const isStored = await isSame(this.#isStored(key, body, options), mode).catch((found: unknown) => {
         throw found instanceof CofreError && found.code === 'already-exists' ? found : error;
       });
       if (isStored) return stored;
       throw error;
     }
-    await this.#confirm(key, body, wholeCrc, options);
+    await this.#confirm(key, body, wholeCrc, options, mode);
     return stored;
   }
 
@@ -174,7 +191,12 @@ export class S3Destination implements Destination {
     });
   }
 
-  async #putAtOnce(object: string, body: Body, { signal, onProgress, pace }: PutOptions): Promise<number> {
+  async #putAtOnce(
+    object: string,
+    body: Body,
+    { signal, onProgress, pace }: PutOptions,
+    mode: StoreMode,
+  ): Promise<number> {
     const reader = new BodyReader(body, signal);
     let bytes: Buffer;
     try {
@@ -192,7 +214,7 @@ export class S3Destination implements Destination {
           Key: object,
           Body: bytes,
           ContentLength: bytes.length,
-          IfNoneMatch: '*',
+          ...onlyIf(mode),
           ...checksumOf(bytes, this.#bucket.config.checksum),
           ...this.#bucket.newObject(),
         }),
@@ -203,18 +225,26 @@ export class S3Destination implements Destination {
     return crc32(bytes);
   }
 
-  /** A service that says yes and stores something else is found out here, and what it stored is taken away again. */
-  async #confirm(key: string, body: Body, wholeCrc: number, options: PutOptions): Promise<void> {
+  /**
+   * A service that says yes and stores something else is found out here, and what it stored is taken away again; but not
+   * where it may still show what was replaced.
+   */
+  async #confirm(key: string, body: Body, wholeCrc: number, options: PutOptions, mode: StoreMode): Promise<void> {
     const deadline = Date.now() + SHOWN_WITHIN_MS;
-    let found = await unlessMissing(this.#head(key, options));
-    while (found === undefined && Date.now() < deadline) {
+    const look = async (): Promise<{ sizeBytes: number; isNew: boolean } | undefined> => {
+      const found = await unlessMissing(this.#head(key, options));
+      if (found === undefined) return undefined;
+      const sameCrc = found.crc === undefined || found.crc === crc32InBase64(wholeCrc);
+      return { sizeBytes: found.sizeBytes, isNew: found.sizeBytes === body.sizeBytes && sameCrc };
+    };
+    let found = await look();
+    while ((found === undefined || (mode === 'replace' && !found.isNew)) && Date.now() < deadline) {
       await sleep(LOOK_AGAIN_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
-      found = await unlessMissing(this.#head(key, options));
+      found = await look();
     }
     if (found === undefined) throw falseYes(this.url, key, 'there is none');
-    const sameCrc = found.crc === undefined || found.crc === crc32InBase64(wholeCrc);
-    if (found.sizeBytes === body.sizeBytes && sameCrc) return;
-    await this.#delete(this.#bucket.nameOf(key), options);
+    if (found.isNew) return;
+    if (mode === 'create') await this.#delete(this.#bucket.nameOf(key), options);
     throw falseYes(this.url, key, `it has ${found.sizeBytes} of ${body.sizeBytes} bytes, or others`);
   }
 

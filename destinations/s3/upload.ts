@@ -11,7 +11,7 @@ import { crc32 } from 'node:zlib';
 
 import { CofreError } from '../../errors/error.ts';
 import { BodyReader } from '../body-reader.ts';
-import type { Body, PutOptions } from '../destination.ts';
+import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import type { S3Bucket } from './bucket.ts';
 import { checksumOf, crc32InBase64, isSame } from './checksum.ts';
 import { endUploads, unfinishedUploads } from './unfinished.ts';
@@ -29,7 +29,13 @@ export function partBytesFor(sizeBytes: number, configured: string): number {
  * sent is found by asking the service, and a part counts when its size and checksum are those of the body. Gives the
  * CRC32 of the whole. A failure leaves the parts for the next try, unless the body itself was wrong.
  */
-export async function uploadInParts(bucket: S3Bucket, name: string, body: Body, options: PutOptions): Promise<number> {
+export async function uploadInParts(
+  bucket: S3Bucket,
+  name: string,
+  body: Body,
+  options: PutOptions,
+  mode: StoreMode,
+): Promise<number> {
   const upload = await findUpload(bucket, name, options.signal);
   const uploadId = upload?.uploadId ?? (await beginUpload(bucket, name, options.signal));
   const { parts, wholeCrc } = await sendParts(
@@ -50,7 +56,7 @@ export async function uploadInParts(bucket: S3Bucket, name: string, body: Body, 
         Key: name,
         UploadId: uploadId,
         MultipartUpload: { Parts: parts },
-        IfNoneMatch: '*',
+        ...onlyIf(mode),
         ...(full
           ? { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32InBase64(wholeCrc), MpuObjectSize: body.sizeBytes }
           : {}),
@@ -61,6 +67,11 @@ export async function uploadInParts(bucket: S3Bucket, name: string, body: Body, 
   // Those of tries that began anew; of this name nothing is to come any more.
   await endUploads(bucket, name, options.signal);
   return wholeCrc;
+}
+
+/** The condition under which an object is stored. */
+export function onlyIf(mode: StoreMode): { IfNoneMatch?: '*' } {
+  return mode === 'create' ? { IfNoneMatch: '*' } : {};
 }
 
 interface Upload {

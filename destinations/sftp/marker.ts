@@ -78,7 +78,7 @@ export async function prepareFolder(
   }
   try {
     // Stored as the objects will be: a server that cannot do it is found now and not at night.
-    await storeObject(session, posix.join(root, MARKER), bytesBody(Buffer.from(newMarker())), 0, {});
+    await storeObject(session, posix.join(root, MARKER), bytesBody(Buffer.from(newMarker())), 0, {}, 'create');
     return true;
   } catch (error) {
     // Somebody else prepared it at the same moment.

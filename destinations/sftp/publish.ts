@@ -40,6 +40,43 @@ export async function publish(
   });
 }
 
+/** Gives a whole temporary the name of an alias, in the place of what has it. The protocol's own rename would refuse. */
+export async function replace(
+  session: SftpSession,
+  temporary: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await session.ask<void>((sftp, done) => sftp.ext_openssh_rename(temporary, path, done), signal);
+}
+
+/** No key and no temporary is called that. */
+const NOTHING = '.nothing';
+
+/**
+ * Asked before anything is sent: the answer to a rename of nothing tells whether the server has the extension.
+ * @throws CofreError `refused`.
+ */
+export async function requireReplacing(session: SftpSession, name: string): Promise<void> {
+  try {
+    await session.ask<void>((sftp, done) => {
+      try {
+        sftp.ext_openssh_rename(NOTHING, NOTHING, done);
+      } catch {
+        done(Object.assign(new Error('the server has no such extension'), { code: STATUS.unsupported }));
+      }
+    });
+  } catch (cause) {
+    if (!(cause instanceof SftpStatus)) throw cause;
+    if (cause.status !== STATUS.unsupported) return;
+    const message = `the server of ${name} cannot replace a file in one step (posix-rename@openssh.com)`;
+    throw new CofreError('refused', message, {
+      cause,
+      hint: `take ${name} out of copies.alias, or keep it on an OpenSSH server`,
+    });
+  }
+}
+
 /** False where it did not work, for a reason that the server does not tell. */
 async function link(session: SftpSession, from: string, to: string, signal: AbortSignal | undefined): Promise<boolean> {
   try {

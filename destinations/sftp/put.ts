@@ -4,10 +4,11 @@ import { posix } from 'node:path';
 import type { Stats } from 'ssh2';
 
 import { CofreError } from '../../errors/error.ts';
-import type { Body, PutOptions } from '../destination.ts';
+import type { Body, PutOptions, StoreMode } from '../destination.ts';
+import { isSame } from '../stored.ts';
 import { toSftpError } from './errors.ts';
 import { closeLater, openFile, unlink, withFile } from './files.ts';
-import { publish } from './publish.ts';
+import { publish, replace } from './publish.ts';
 import { explainFailure, requireRoom } from './room.ts';
 import type { SftpSession } from './session.ts';
 import { StoredPrefix } from './stored-prefix.ts';
@@ -23,8 +24,8 @@ import {
 import { BlockWriter, readBlocks } from './transfer.ts';
 
 /**
- * Stores `body` at `path` in a folder that exists: whole or not at all, and never over what is there. Goes on where an
- * interrupted put of the same bytes was, after the bytes there have been read back and compared.
+ * Stores `body` at `path` in a folder that exists: whole or not at all, and never over what is there unless `mode` says so.
+ * Goes on where an interrupted put of the same bytes was, after the bytes there have been read back and compared.
  * `watchMs`: for how long a temporary of another machine must stand still to be nobody's.
  */
 export async function storeObject(
@@ -33,13 +34,13 @@ export async function storeObject(
   body: Body,
   watchMs: number,
   options: PutOptions,
+  mode: StoreMode,
 ): Promise<void> {
   const { signal } = options;
   const folder = posix.dirname(path);
   const mark = contentMark(posix.basename(path), body);
   const [found, leftovers] = await Promise.all([session.look(path, signal), leftoversIn(session, folder, signal)]);
-  if (found !== undefined) {
-    await requireSame(session, path, body, options);
+  if (found !== undefined && (await isSame(isStored(session, path, body, options), mode))) {
     // The put that stored it may have been killed before its temporary was removed.
     await removeAbandoned(session, leftovers, found.mtime, { mark, signal });
     return;
@@ -63,8 +64,9 @@ export async function storeObject(
     }
     // Some file systems tell only now that they had no room.
     await session.ask<void>((sftp, done) => sftp.close(handle, done), signal);
-    if ((await publish(session, temporary, path, signal)) === 'exists') {
-      await requireSame(session, path, body, options);
+    if (mode === 'replace') await replace(session, temporary, path, signal);
+    else if ((await publish(session, temporary, path, signal)) === 'exists') {
+      await isStored(session, path, body, options);
       await unlink(session, temporary, signal);
     }
     // Once more, for the name: file systems with a journal bring it to the disk with the file's own changes.
@@ -164,13 +166,13 @@ async function sync(session: SftpSession, handle: Buffer, signal: AbortSignal | 
   }, signal);
 }
 
-/** @throws CofreError `already-exists` when what stands there is something else. */
-async function requireSame(
+/** That what stands there has the same bytes. @throws CofreError `already-exists` when it is something else. */
+async function isStored(
   session: SftpSession,
   path: string,
   body: Body,
   { signal, onProgress }: PutOptions,
-): Promise<void> {
+): Promise<boolean> {
   const found = await session.look(path, signal);
   if (found?.isSymbolicLink() === true) {
     throw new CofreError('access-denied', `${path} is a symbolic link, and none is followed`, {
@@ -187,7 +189,7 @@ async function requireSame(
         onProgress?.(sizeBytes);
       }
     });
-    if (sizeBytes === body.sizeBytes && hash.digest('hex') === body.sha256) return;
+    if (sizeBytes === body.sizeBytes && hash.digest('hex') === body.sha256) return true;
   }
   throw new CofreError('already-exists', `${path} exists and is another object`, {
     hint: 'objects are never replaced: look who else writes there',

@@ -3,16 +3,26 @@ import { Readable } from 'node:stream';
 
 import type { Stats } from 'ssh2';
 
+import { isAliasKey } from '../../config/alias.ts';
 import type { SftpConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import type { Body, CallOptions, Destination, GetOptions, PutOptions, StoredObject } from '../destination.ts';
+import type {
+  Body,
+  CallOptions,
+  Destination,
+  GetOptions,
+  PutOptions,
+  StoreMode,
+  StoredObject,
+} from '../destination.ts';
 import { endOnAbort } from '../end-on-abort.ts';
-import { RESERVED_KEY, isKeySegment, splitKey, splitPrefix } from '../key.ts';
+import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { partOf } from '../range.ts';
 import { refuseLink } from '../symbolic-link.ts';
 import { toSftpError } from './errors.ts';
 import { closeLater, entriesOf, makeFolder, openFile, removeIfEmpty, removeTree, unlink } from './files.ts';
 import { requireMarker, requireMarkerStands } from './marker.ts';
+import { requireReplacing } from './publish.ts';
 import { storeObject } from './put.ts';
 import { PATIENT, SftpSession, orAborted, type SessionLimits } from './session.ts';
 import { explainFailure } from './room.ts';
@@ -52,12 +62,22 @@ export class SftpDestination implements Destination {
   }
 
   async put(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    return await this.#store(key, body, options, 'create');
+  }
+
+  async replace(key: string, body: Body, options: PutOptions = {}): Promise<StoredObject> {
+    requireAliasKey(key);
+    return await this.#store(key, body, options, 'replace');
+  }
+
+  async #store(key: string, body: Body, options: PutOptions, mode: StoreMode): Promise<StoredObject> {
     const spot = this.#spot(key);
     return await this.#run(key, options, async (session) => {
+      if (mode === 'replace') await requireReplacing(session, this.#name);
       await this.#makeFolders(session, spot, options.signal).catch(async (error: unknown) => {
         throw await explainFailure(session, this.#config.path, body.sizeBytes, error);
       });
-      await storeObject(session, spot.path, body, this.#limits.watchMs, options).catch(async (error: unknown) => {
+      await storeObject(session, spot.path, body, this.#limits.watchMs, options, mode).catch(async (error: unknown) => {
         // Nobody may come back for the folders: a host that was frozen here finds its attempt removed when it wakes up.
         if (!session.lost.aborted)
           await this.#removeEmptyFolders(session, spot.segments.slice(0, -1)).catch(() => undefined);
@@ -71,9 +91,20 @@ export class SftpDestination implements Destination {
     const spot = this.#spot(key);
     const { signal } = options;
     return await this.#run(key, options, async (session) => {
-      const { size } = await this.#find(session, spot, signal);
-      const { start, length } = partOf(key, size, options.range);
+      const found = await this.#find(session, spot, signal);
+      let part = partOf(key, found.size, options.range);
       const handle = await openFile(session, spot.path, 'r', signal);
+      try {
+        // An alias may have been replaced since it was found.
+        if (isAliasKey(key)) {
+          const opened = await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
+          part = partOf(key, opened.size, options.range);
+        }
+      } catch (error) {
+        closeLater(session, handle);
+        throw error;
+      }
+      const { start, length } = part;
       const end = start + length;
       const stream = Readable.from(this.#read(session, handle, key, start, end, signal), {
         objectMode: false,

@@ -217,7 +217,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;
@@ -227,7 +227,8 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-function toSpaceError(error: unknown, directory: string): unknown {
+/** A full disk by its name; every other failure as it is. */
+export function toSpaceError(error: unknown, directory: string): unknown {
   const full = error instanceof ToolFailure && /No space left on device|Disk quota exceeded/.test(error.stderr);
   if (!full && nativeCode(error) !== 'ENOSPC') return error;
   return new CofreError('no-space', `there is no room to compress the dump in ${directory}`, {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
+import { createAliasActivities } from '../../activities/alias.ts';
 import { createBackupActivities } from '../../activities/backup.ts';
 import { createCatalogActivities } from '../../activities/catalog-backup.ts';
 import { createControlActivities } from '../../activities/control.ts';
@@ -48,6 +49,7 @@ describe('a worker that dies or freezes', () => {
     const activities = {
       ...createControlActivities(nothing),
       ...createBackupActivities(nothing),
+      ...createAliasActivities(nothing),
       ...createCatalogActivities(nothing),
       ...createCopyActivities(nothing),
       ...createVerifyActivities(nothing),

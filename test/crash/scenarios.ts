@@ -79,7 +79,7 @@ export const scenarios: readonly Scenario[] = [
     ...backup,
     name: 'a streamed backup',
     purpose: 'streamed',
-    differsIn: ['dump', 'compressDump', 'upload', 'verify'],
+    differsIn: ['dump', 'compressDump', 'upload', 'verify', 'publishAlias'],
   },
   {
     ...restore,

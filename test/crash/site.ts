@@ -251,7 +251,11 @@ function configure(
     keepOldDatabaseFor: '1m',
   });
   config.policies['debt'] = policy('staged', 'volume', 'full');
-  for (const name of ['staged', 'streamed']) config.policies[name] = policy(name, 'volume');
+  config.policies['staged'] = policy('staged', 'volume');
+  config.policies['streamed'] = {
+    ...policy('streamed', 'volume'),
+    copies: { to: ['volume'], alias: ['volume'] },
+  };
   for (const purpose of PURPOSES) {
     for (const environment of environments[purpose]) {
       config.environments[environment] = {

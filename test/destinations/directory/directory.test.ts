@@ -9,19 +9,25 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import type { DirectoryConfig } from '../../../config/destination-schema.ts';
 import { prepareDirectory } from '../../../destinations/directory/marker.ts';
 import { temporaryName } from '../../../destinations/temporary-file.ts';
 import { DirectoryDestination } from '../../../destinations/directory/directory.ts';
 import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
 import { openDestination, withDestination } from '../../../destinations/open.ts';
 import { SmallDisk } from '../../small-disk.ts';
-import { describeDestination, keys, read } from '../contract.ts';
+import { describeDestination, keys, read, type PreparedPlace } from '../contract.ts';
+import { describeReplacing } from '../replacing.ts';
 
-describeDestination('a directory', async () => {
+describeDestination('a directory', prepareFolder);
+describeReplacing('a directory', prepareFolder);
+
+async function prepareFolder(): Promise<PreparedPlace & { config: DirectoryConfig }> {
   const root = await mkdtemp(join(tmpdir(), 'cofre-directory-'));
   await prepareDirectory(root);
   const disks: SmallDisk[] = [];
   return {
+    config: { type: 'directory', path: root, shared: true },
     open: () => new DirectoryDestination('volume', root),
     denied: async () => {
       const disk = await SmallDisk.mount('1m');
@@ -43,7 +49,7 @@ describeDestination('a directory', async () => {
       await rm(root, { recursive: true });
     },
   };
-});
+}
 
 describe('a directory', () => {
   let root: string;

@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
+import type { GcsConfig } from '../../../config/destination-schema.ts';
 import { GcsDestination } from '../../../destinations/gcs/gcs.ts';
 import { gcsPlace } from '../../../destinations/gcs/place.ts';
 import { FaultProxy } from '../../fault-proxy.ts';
 import { GcsDouble } from '../../gcs-double.ts';
 import { GcsServer } from '../../gcs-server.ts';
 import { SmallDisk } from '../../small-disk.ts';
-import { describeDestination } from '../contract.ts';
+import { describeDestination, type PreparedPlace } from '../contract.ts';
+import { describeReplacing } from '../replacing.ts';
 
 const server = await GcsServer.start();
 const guarded = await GcsDouble.start(server.port);
@@ -31,13 +33,14 @@ for (const [title, more, port] of [
   ['GCS', { prefix: 'some/folder' }, server.port],
   ['GCS through a proxy, with credentials', { credentials: good }, proxy.port],
 ] as const) {
-  describeDestination(title, async (test) => {
+  const prepare = async (test: string): Promise<PreparedPlace & { config: GcsConfig }> => {
     const config = await server.bucket(more, port);
     await gcsPlace(config).prepare();
     const uploads = await mkdtemp(join(folder, 'uploads-'));
     const options = { pageSize: 10, chunkBytes: CHUNK_BYTES, uploads };
     const cleanUps: (() => Promise<void>)[] = [];
     return {
+      config,
       open: () => new GcsDestination('bucket', config, options),
       denied: () => {
         const endpoint = `http://127.0.0.1:${guarded.port}`;
@@ -62,5 +65,7 @@ for (const [title, more, port] of [
       },
       secret,
     };
-  });
+  };
+  describeDestination(title, prepare);
+  describeReplacing(title, prepare);
 }
