@@ -162,15 +162,18 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     const release = await held.holdLoad();
     const killed = start('volume:latest', '--to', 'shop', '--yes');
     const ended = once(killed, 'close');
-    await untilLoading(killed);
-    const [folder = ''] = await scratch();
-    const path = join(fresh, 'spool', '.standalone', folder);
-    assert.match(killed.said(), new RegExp(`works in ${path};`));
-    assert.equal((await stat(path)).mode & 0o777, 0o700);
-    await assertNoSecretIn(path);
-    killed.kill('SIGKILL');
-    await ended;
-    await release();
+    try {
+      await untilLoading(killed);
+      const [folder = ''] = await scratch();
+      const path = join(fresh, 'spool', '.standalone', folder);
+      assert.match(killed.said(), new RegExp(`works in ${path};`));
+      assert.equal((await stat(path)).mode & 0o777, 0o700);
+      await assertNoSecretIn(path);
+    } finally {
+      killed.kill('SIGKILL');
+      await ended;
+      await release();
+    }
     assert.deepEqual(await held.liveRows(), [10]);
     assert.equal((await leftOnServer()).length > 0, true);
 
@@ -204,10 +207,14 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     const release = await held.holdLoad();
     const stopped = start(`bucket:${whole}`, '--to', 'shop', '--yes');
     const ended = once(stopped, 'close');
-    await untilLoading(stopped);
-    stopped.kill('SIGINT');
-    assert.deepEqual((await ended)[0], 130, stopped.said());
-    await release();
+    try {
+      await untilLoading(stopped);
+      stopped.kill('SIGINT');
+      assert.deepEqual((await ended)[0], 130, stopped.said());
+    } finally {
+      stopped.kill('SIGKILL');
+      await release();
+    }
     assert.deepEqual([await leftOnServer(), await scratch(), await held.liveRows()], [[], [], [2_000]]);
   });
 
