@@ -33,7 +33,7 @@ export interface DumpFound {
 }
 
 export interface DumpsFound {
-  /** Those that are no backups yet, the newest first; of more than `AT_MOST` the next run is told. */
+  /** Those that are no backups yet: of more than `AT_MOST` the newest. The oldest of them first: each is compared with the one before it. */
   readonly dumps: readonly DumpFound[];
   readonly more: number;
   /** Why others are none that could be taken; the first of them. */
@@ -43,8 +43,8 @@ export interface DumpsFound {
 /** One run's history must stay small. */
 const AT_MOST = 100;
 const REFUSED_TOLD = 20;
-/** Enough for the head of an archive in whatever it is wrapped, and for telling two dumps of one database apart. */
-const HEAD_BYTES = 64 * 1024;
+/** The head of an archive in whatever it is wrapped, and what tells two dumps of one database apart: a block of zstd has up to 128 KiB. */
+const HEAD_BYTES = 256 * 1024;
 const CLOCKS_APART_MS = 5 * 60_000;
 
 export interface SearchForDumps {
@@ -90,7 +90,7 @@ export async function findDumps(search: SearchForDumps): Promise<DumpsFound> {
     .filter(({ backupId }) => (states.get(backupId) ?? 'failed') === 'failed')
     .sort((one, other) => (one.backupId < other.backupId ? 1 : -1));
   return {
-    dumps: dumps.slice(0, AT_MOST),
+    dumps: dumps.slice(0, AT_MOST).reverse(),
     more: Math.max(0, dumps.length - AT_MOST),
     refused: refused.slice(0, REFUSED_TOLD).map(({ key, why }) => ({ key, why: cut(why, 300) })),
   };
@@ -126,8 +126,12 @@ async function readHead(
     bytes = await headOf(place, key, sizeBytes, signal);
   } catch (error) {
     // The job that makes it replaces it in this moment.
-    if (error instanceof CofreError && (error.code === 'not-found' || error.code === 'invalid-range'))
+    if (!(error instanceof CofreError)) throw error;
+    if (error.code === 'not-found' || error.code === 'invalid-range')
       return 'it is being written: the next run takes it';
+    // Of this one alone, such as a symbolic link: the list was given.
+    if (error.code === 'access-denied' || error.code === 'refused' || error.code === 'invalid-key')
+      return error.message;
     throw error;
   }
   await mkdir(scratch, { recursive: true, mode: 0o700 });

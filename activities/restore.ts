@@ -135,8 +135,8 @@ export function createRestoreActivities(dependencies: HostDependencies) {
             onProgress: (done) =>
               report({ doing: 'unpack', bytes: done, ...(rawBytes === undefined ? {} : { ofBytes: rawBytes }) }),
           });
-          // Only ours: a dump by path belongs to whoever made it.
-          await rm(fetched, { force: true });
+          // Only ours: a dump by path belongs to whoever made it. A plain one is not unpacked: it is the archive itself.
+          if (archiveOpen.path !== fetched) await rm(fetched, { force: true });
           const fetchedArchive: FetchedArchive = { report: { attempt, bytes, from }, archive: archiveOpen };
           // The file that makes the attempt a finished fetch is written last.
           await writeFileWhole(join(folder, 'fetched.json'), JSON.stringify(fetchedArchive));

@@ -39,7 +39,8 @@ export function syncInWords(
   if (unverified > 0) {
     lines.push(`${copiesInWords(unverified)} missing, damaged or not proven yet`);
     next.push(repaired.length === 0 ? 'cofre sync --repair' : `the page of ${workflowId} in the Temporal UI tells why`);
-  } else if (adopted.some(({ reason }) => reason !== undefined)) next.push('look at the jobs that make these dumps');
+  } else if (adopted.some(({ reason }) => reason !== undefined))
+    next.push('look why these dumps were not adopted, above');
   else if (moreDumps > 0) next.push('cofre sync');
   if (holdsUnconfirmed) {
     lines.push('backups or holds were taken in: nothing is pruned until somebody confirms the holds');

@@ -28,11 +28,12 @@ export interface ForeignDump {
 export async function readForeignDump(request: ForeignRequest): Promise<ForeignDump> {
   const { clients, records, wrapping } = request;
   try {
-    const { result: content, ...object } = await readOnce(request, async (reader, ending) =>
-      toContent(await decodeStreamed({ clients, records, wrapping, ...ending }, (write) => reader.drain(write))),
+    const { result, ...object } = await readOnce(request, (reader, ending) =>
+      decodeStreamed({ clients, records, wrapping, ...ending }, (write) => reader.drain(write)),
     );
-    return { ...object, content };
+    return { ...object, content: toContent(result) };
   } catch (error) {
+    if (error instanceof NotTaken) throw error;
     const known = toContentError(error, 'the dump');
     if (!(known instanceof CofreError) || known.code !== 'bad-content') throw known;
     throw new CofreError('bad-content', `it is not a whole dump: ${messageOf(known)}`, {
@@ -42,9 +43,12 @@ export async function readForeignDump(request: ForeignRequest): Promise<ForeignD
   }
 }
 
+/** A whole dump, of which Cofre can make no backup. */
+class NotTaken extends CofreError {}
+
 function toContent({ tables, largeObjects, encoding, hasInserts }: ScriptContent): DumpContent {
   if (hasInserts) {
-    throw new CofreError('bad-content', 'it was made with --inserts: its rows can neither be counted nor be compared', {
+    throw new NotTaken('bad-content', 'it was made with --inserts: its rows can neither be counted nor be compared', {
       hint: 'let its job dump without --inserts; this one: cofre restore --file PATH --to ENVIRONMENT',
     });
   }
