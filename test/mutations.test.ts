@@ -24,8 +24,8 @@ const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a verification that finds every archive good',
     file: 'sources/postgres/check-archive.js',
-    from: 'await check(reader, { content, clients, records, signal, stop: () => stop.abort() });',
-    to: 'await reader.drain(() => undefined);',
+    from: 'return wrapping === undefined ? checkStaged(reader, context) : checkStreamed(reader, context, wrapping);',
+    to: 'return reader.drain(() => undefined);',
     test: 'test/sources/postgres/archive-damage.test.js',
     names: 'case (48|49)',
   },
