@@ -193,6 +193,8 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     assert.deepEqual([await leftOnServer(), await scratch()], [[], []]);
   });
 
+  if (!isLong) return;
+
   it('brings back a database that is gone, from a bucket', async () => {
     await installation.dropDatabase('shop');
     const { code, stderr } = await restore(`bucket:shop/${whole}`, '--to', 'shop', '--yes');
@@ -200,8 +202,6 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     assert.match(stderr, /replaces +nothing: the database does not exist/);
     assert.deepEqual(compareFingerprints(fingerprint, await fingerprintDatabase(installation.target('shop'))), []);
   });
-
-  if (!isLong) return;
 
   it('Ctrl-C in the middle leaves nothing anywhere', async () => {
     const release = await held.holdLoad();
