@@ -14,6 +14,7 @@ import { VERSION } from '../version.ts';
 import type { HostDependencies } from './backup.ts';
 import { fingerprintOf, headOf, type DumpFound } from './find-dumps.ts';
 import { archiveOf } from './local-dump.ts';
+import { isDamage } from './mark-suspect.ts';
 import type { NamedDestination } from './plans.ts';
 import { discardAttempts, proveCopy } from './prove-copy.ts';
 import { bodyOf, SourceFailure } from './source-body.ts';
@@ -88,10 +89,9 @@ export async function adoptDump(
     return await withDestination(name, config, adopt, options);
   } catch (error) {
     const known = error instanceof SourceFailure && error.cause instanceof CofreError ? error.cause : error;
-    const hopeless = known instanceof CofreError && (known.code === 'bad-content' || known.code === 'not-found');
-    if (!hopeless || signal.aborted) throw known;
+    if (!isDamage(known) || signal.aborted) throw known;
     // Nothing can come of it any more: the row is closed before its objects go, so that nobody publishes what goes.
-    await finishBackup(catalog, { backupId, state: 'failed', error: noteOf(known) });
+    await finishBackup(catalog, { backupId, state: 'failed', error: known });
     await withDestination(name, config, (place) => discardAll(place, prefix, signal), options);
     throw known;
   }
@@ -141,8 +141,4 @@ function notYetThere(from: string): { code: 'not-found'; message: string; hint: 
     message: `it was adopted in ${from} and not copied here yet`,
     hint: 'copyBackups brings it',
   };
-}
-
-function noteOf({ code, message, hint }: CofreError): { code: string; message: string; hint?: string } {
-  return { code, message, ...(hint === undefined ? {} : { hint }) };
 }

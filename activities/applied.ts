@@ -3,7 +3,7 @@ import type { AppliedConfig, EnvironmentConfig, PolicyConfig, ServerConfig } fro
 import { currentConfiguration } from '../catalog/configurations.ts';
 import { requireVersion, type Catalog } from '../catalog/open.ts';
 import { CofreError } from '../errors/error.ts';
-import type { NamedDestination } from './plans.ts';
+import type { NamedDestination, RunPlan } from './plans.ts';
 
 /** The configuration that is current now, with its number. */
 export interface Applied {
@@ -42,6 +42,11 @@ export function resolveEnvironment(config: AppliedConfig, id: string): ResolvedE
     });
   }
   return { id, environment, policy, serverName: environment.database.server, server };
+}
+
+/** What a run's plan says of its environment, and a manifest after it. */
+export function environmentReference(id: string, { stage, customer, name }: EnvironmentConfig): RunPlan['environment'] {
+  return { id, stage, customer, ...(name === undefined ? {} : { name }) };
 }
 
 export function namedDestination(config: AppliedConfig, name: string): NamedDestination {

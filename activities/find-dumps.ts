@@ -8,10 +8,11 @@ import type { Catalog } from '../catalog/open.ts';
 import { dumpMatcher, environmentsByNamespace } from '../config/adoption.ts';
 import type { AppliedConfig, EnvironmentConfig } from '../config/schema.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
+import { bytesOf } from '../destinations/stored.ts';
 import { CofreError } from '../errors/error.ts';
 import type { Wrapping } from '../sources/postgres/archive-files.ts';
 import { readDumpHead, type DumpHead } from '../sources/postgres/dump-head.ts';
-import { readApplied } from './applied.ts';
+import { environmentReference, readApplied } from './applied.ts';
 import type { NamedDestination, RunPlan } from './plans.ts';
 import { toInstant } from './time-of-day.ts';
 import { cut } from './told.ts';
@@ -100,9 +101,7 @@ export async function findDumps(search: SearchForDumps): Promise<DumpsFound> {
 export async function headOf(place: Destination, key: string, sizeBytes: number, signal: AbortSignal): Promise<Buffer> {
   if (sizeBytes === 0) return Buffer.alloc(0);
   const range = { start: 0, length: Math.min(HEAD_BYTES, sizeBytes) };
-  const chunks: Buffer[] = [];
-  for await (const chunk of await place.get(key, { signal, range })) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+  return await bytesOf(await place.get(key, { signal, range }), HEAD_BYTES);
 }
 
 /** Of a dump's beginning and size. */
@@ -156,7 +155,7 @@ type Adopt = NonNullable<NamedDestination['config']['adopt']>;
 /** Or why it cannot be taken. */
 function describe(
   { key, sizeBytes }: StoredObject,
-  { bytes, localMs, unpacker, dumpVersion }: ReadHead,
+  { bytes, localMs, wrapping, dumpVersion }: ReadHead,
   { id, environment }: { id: string; environment: EnvironmentConfig },
   { version, config, adopt }: { version: number; config: AppliedConfig; adopt: Adopt },
 ): DumpFound | string {
@@ -170,15 +169,10 @@ function describe(
   return {
     key,
     sizeBytes,
-    environment: {
-      id,
-      stage: environment.stage,
-      customer: environment.customer,
-      ...(environment.name === undefined ? {} : { name: environment.name }),
-    },
+    environment: environmentReference(id, environment),
     backupId: newBackupId(takenAt, fingerprintOf(bytes, sizeBytes, id)),
     takenAt: takenAt.toISOString(),
-    wrapping: unpacker ?? 'nothing',
+    wrapping,
     pgDump: dumpVersion,
     configVersion: version,
     to,

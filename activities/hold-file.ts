@@ -5,7 +5,7 @@ import { fileOf, liveHold, recordHoldFile } from '../catalog/holds.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { bytesBody } from '../destinations/local-file.ts';
-import { unlessMissing } from '../destinations/stored.ts';
+import { bytesOf, unlessMissing } from '../destinations/stored.ts';
 import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
 
 /** Whose hold, and where. */
@@ -31,15 +31,7 @@ export async function readHoldFile(
     const key = objectPrefix(of.environment, of.backupId) + HOLD_FILE;
     const stream = await unlessMissing(place.get(key, { signal }));
     if (stream === undefined) return undefined;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      // Whoever can write there may have put anything.
-      if (bytes > HOLD_MAX_BYTES) break;
-    }
-    return { hold: parseHold(Buffer.concat(chunks), of) };
+    return { hold: parseHold(await bytesOf(stream, HOLD_MAX_BYTES), of) };
   } catch (error) {
     if (error instanceof CofreError && FILES_FAULT.has(error.code)) return { unreadable: messageOf(error) };
     throw error;

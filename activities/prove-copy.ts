@@ -3,9 +3,10 @@ import { basename } from 'node:path/posix';
 import { recordDump, requireCurrentDump } from '../catalog/backups.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { Catalog } from '../catalog/open.ts';
-import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
+import { MANIFEST_MAX_BYTES, manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { bytesBody } from '../destinations/local-file.ts';
+import { bytesOf, unlessMissing } from '../destinations/stored.ts';
 import { CofreError } from '../errors/error.ts';
 import { checkArchive } from '../sources/postgres/check-archive.ts';
 import type { FindClients } from '../sources/postgres/clients.ts';
@@ -47,14 +48,8 @@ export async function publishedManifest(
   prefix: string,
   signal: AbortSignal,
 ): Promise<Manifest | undefined> {
-  try {
-    const chunks: Buffer[] = [];
-    for await (const chunk of await place.get(`${prefix}manifest.json`, { signal })) chunks.push(chunk as Buffer);
-    return parseManifest(Buffer.concat(chunks));
-  } catch (error) {
-    if (error instanceof CofreError && error.code === 'not-found') return undefined;
-    throw error;
-  }
+  const stream = await unlessMissing(place.get(`${prefix}manifest.json`, { signal }));
+  return stream === undefined ? undefined : parseManifest(await bytesOf(stream, MANIFEST_MAX_BYTES));
 }
 
 /** Removes the objects of these attempts from a backup's folder, but for the attempt that the manifest there names. */

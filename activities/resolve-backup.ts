@@ -5,7 +5,7 @@ import { aliasKey } from '../config/alias.ts';
 import { durationMs } from '../config/duration.ts';
 import type { EnvironmentConfig, PolicyConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
-import { hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
+import { environmentReference, hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
 import { sees, type BackupPlan } from './plans.ts';
 
 export interface BackupRequest {
@@ -37,12 +37,7 @@ export async function resolveBackup(catalog: Catalog, request: BackupRequest): P
     backupId: request.backupId,
     startedAt: request.startedAt,
     configVersion: version,
-    environment: {
-      id,
-      stage: environment.stage,
-      customer: environment.customer,
-      ...(environment.name === undefined ? {} : { name: environment.name }),
-    },
+    environment: environmentReference(id, environment),
     hosts,
     server: serverReference(serverName, server),
     database: environment.database.name,

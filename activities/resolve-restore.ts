@@ -6,7 +6,14 @@ import { latestVerifiedBackup, passedOver } from '../catalog/verified-backup.ts'
 import { durationMs } from '../config/duration.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
-import { hostsOf, readApplied, resolveEnvironment, type Applied, type ResolvedEnvironment } from './applied.ts';
+import {
+  environmentReference,
+  hostsOf,
+  readApplied,
+  resolveEnvironment,
+  type Applied,
+  type ResolvedEnvironment,
+} from './applied.ts';
 import { sees, type EnsurePlan, type RestorePlan, type RestoreSource } from './plans.ts';
 import { serverReference } from './resolve-backup.ts';
 
@@ -94,12 +101,7 @@ function planFor(
   return {
     restoreId: request.restoreId,
     configVersion: applied.version,
-    environment: {
-      id: target.id,
-      stage: environment.stage,
-      customer: environment.customer,
-      ...(environment.name === undefined ? {} : { name: environment.name }),
-    },
+    environment: environmentReference(target.id, environment),
     hosts,
     server: serverReference(serverName, server),
     database: database.name,

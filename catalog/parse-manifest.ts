@@ -5,7 +5,7 @@ import { isBackupId } from './backup-id.ts';
 import { MANIFEST_FORMAT, type Manifest } from './manifest.ts';
 
 /** A hundred thousand tables need about half of it. */
-const MAX_BYTES = 64 * 1024 * 1024;
+export const MANIFEST_MAX_BYTES = 64 * 1024 * 1024;
 
 // A manifest may come from a place that others can write to: names in it become paths, SQL and words on a screen.
 const text = (max: number) =>
@@ -187,7 +187,7 @@ const schema = z
  * @throws CofreError `bad-content` when they are not a manifest, or one of a format that a newer Cofre writes.
  */
 export function parseManifest(bytes: Buffer): Manifest {
-  if (bytes.length > MAX_BYTES)
+  if (bytes.length > MANIFEST_MAX_BYTES)
     throw new CofreError('bad-content', `a manifest of ${bytes.length} bytes is not one of Cofre's`);
   let value: unknown;
   try {
@@ -223,7 +223,7 @@ export function manifestBytes(manifest: Manifest): Buffer {
   const checked = checkManifest(manifest);
   const tools = Object.fromEntries(Object.entries(checked.tools).sort(([a], [b]) => (a < b ? -1 : 1)));
   const bytes = Buffer.from(`${JSON.stringify({ ...checked, tools }, null, 1)}\n`);
-  if (bytes.length > MAX_BYTES)
+  if (bytes.length > MANIFEST_MAX_BYTES)
     throw new CofreError('bad-content', `the manifest would have ${bytes.length} bytes: too many tables`);
   return bytes;
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
 import type { Destination, StoreMode } from './destination.ts';
@@ -21,6 +22,19 @@ export async function isSame(compared: Promise<boolean>, mode: StoreMode): Promi
     if (mode === 'replace' && error instanceof CofreError && error.code === 'already-exists') return false;
     throw error;
   }
+}
+
+/** A small object, in memory. Of a larger one than `maxBytes` only so much is read as shows it: more than that. */
+export async function bytesOf(stream: Readable, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    // Whoever can write there may have put anything.
+    if (bytes > maxBytes) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** SHA-256 of an object, read in full; undefined where there is none. `onProgress` is given the bytes so far. */

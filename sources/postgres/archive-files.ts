@@ -1,3 +1,5 @@
+import type { Tool } from '../../processes/tool.ts';
+
 /** What the two pipelines leave in an attempt's folder. */
 export const RAW_FOLDER = 'raw';
 export const STAGED_FILE = 'database.tar';
@@ -17,3 +19,10 @@ export const DUMP_FILES: Readonly<Record<Wrapping, string>> = {
 export function wrappingOf(file: string): Wrapping | undefined {
   return (Object.keys(DUMP_FILES) as Wrapping[]).find((wrapping) => DUMP_FILES[wrapping] === file);
 }
+
+/** What unwraps it, from its input to its output. */
+export const UNWRAP: Readonly<Record<Wrapping, Tool>> = {
+  zstd: { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] },
+  gzip: { name: 'gzip', path: 'gzip', args: ['-d', '-q', '-c'] },
+  nothing: { name: 'cat', path: 'cat', args: [] },
+};

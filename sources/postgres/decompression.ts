@@ -1,14 +1,8 @@
 import { once } from 'node:events';
 
 import { CofreError } from '../../errors/error.ts';
-import { startTool, ToolFailure, type RunningTool, type Tool, type ToolContext } from '../../processes/tool.ts';
-import type { Wrapping } from './archive-files.ts';
-
-const UNWRAP: Readonly<Record<Wrapping, Tool>> = {
-  zstd: { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] },
-  gzip: { name: 'gzip', path: 'gzip', args: ['-d', '-q', '-c'] },
-  nothing: { name: 'cat', path: 'cat', args: [] },
-};
+import { startTool, ToolFailure, type RunningTool, type ToolContext } from '../../processes/tool.ts';
+import { UNWRAP, type Wrapping } from './archive-files.ts';
 
 /** One `zstd -d`, or whatever else unwraps it, that is fed from here; concatenated frames give concatenated data. */
 export class Decompression {

@@ -3,12 +3,13 @@ import { access, open, stat, type FileHandle } from 'node:fs/promises';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
 import { startTool } from '../../processes/tool.ts';
+import { UNWRAP, type Wrapping } from './archive-files.ts';
 import { NEWEST_FOR_OLD_SERVERS } from './clients.ts';
 
 /** What the first bytes of a dump tell: its name is no proof of what it is. */
 export interface DumpHead {
   /** What it is wrapped in. */
-  readonly unpacker: 'gzip' | 'zstd' | null;
+  readonly wrapping: Wrapping;
   readonly kind: 'archive' | 'sql' | 'unknown';
   /** Of an archive, such as `15.20`: the server that was dumped, and pg_dump itself; null where it does not say. */
   readonly serverVersion: string | null;
@@ -40,11 +41,11 @@ export async function readDumpHead(path: string): Promise<DumpHead> {
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
-    const unpacker = ({ '1f8b': 'gzip', '28b5': 'zstd' } as const)[buffer.toString('hex', 0, 2)] ?? null;
-    const head = unpacker === null ? buffer.subarray(0, bytesRead) : await unpackHead(file, unpacker);
+    const wrapping = ({ '1f8b': 'gzip', '28b5': 'zstd' } as const)[buffer.toString('hex', 0, 2)] ?? 'nothing';
+    const head = wrapping === 'nothing' ? buffer.subarray(0, bytesRead) : await unpackHead(file, wrapping);
     if (head.toString('latin1', 0, MAGIC.length) === MAGIC)
-      return { unpacker, kind: 'archive', ...readArchiveHead(head) };
-    return { unpacker, kind: isSql(head) ? 'sql' : 'unknown', serverVersion: null, dumpVersion: null, localMs: null };
+      return { wrapping, kind: 'archive', ...readArchiveHead(head) };
+    return { wrapping, kind: isSql(head) ? 'sql' : 'unknown', serverVersion: null, dumpVersion: null, localMs: null };
   } finally {
     await file.close();
   }
@@ -87,9 +88,9 @@ export function requireRestorable(path: string, head: DumpHead, serverVersionNum
   );
 }
 
-async function unpackHead(file: FileHandle, unpacker: 'gzip' | 'zstd'): Promise<Buffer> {
+async function unpackHead(file: FileHandle, wrapping: Wrapping): Promise<Buffer> {
   // Read from the start: the bytes above were read at a position of their own.
-  const tool = startTool({ name: unpacker, path: unpacker, args: ['-dc', '-q'] }, { stdin: file.fd, stdout: 'pipe' });
+  const tool = startTool(UNWRAP[wrapping], { stdin: file.fd, stdout: 'pipe' });
   let head = Buffer.alloc(0);
   for await (const chunk of tool.stdout as AsyncIterable<Buffer>) {
     head = Buffer.concat([head, chunk]);

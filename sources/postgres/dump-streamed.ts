@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { CofreError } from '../../errors/error.ts';
 import { startTool, type Tool } from '../../processes/tool.ts';
-import { STREAMED_FILE } from './archive-files.ts';
+import { STREAMED_FILE, UNWRAP } from './archive-files.ts';
 import { largeObjectContent, type ScriptContent } from './data-script.ts';
 import { decodeStreamed } from './decode-streamed.ts';
 import type { DumpedData, DumpWay, RunningDump } from './dump.ts';
@@ -85,12 +85,10 @@ function partPath({ directory }: RunningDump): string {
   return join(directory, `${STREAMED_FILE}.part`);
 }
 
-const DECOMPRESS: Tool = { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] };
-
 async function listTableData(request: RunningDump): Promise<TableData[]> {
   const file = await open(partPath(request), 'r');
   try {
-    const zstd = startTool(DECOMPRESS, { stdin: file.fd, stdout: 'pipe' }, request);
+    const zstd = startTool(UNWRAP.zstd, { stdin: file.fd, stdout: 'pipe' }, request);
     const pgRestore: Tool = { name: 'pg_restore', path: request.clients.pgRestore, args: ['--list'] };
     const listing = startTool(pgRestore, { stdin: zstd, stdout: 'pipe' }, request);
     let list = '';

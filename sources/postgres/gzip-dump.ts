@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { CofreError } from '../../errors/error.ts';
 import { startTool, type ToolContext } from '../../processes/tool.ts';
-import { STREAMED_FILE } from './archive-files.ts';
+import { STREAMED_FILE, UNWRAP } from './archive-files.ts';
 import { exists, toSpaceError } from './compress.ts';
 import { finishWatched } from './watch-tools.ts';
 
@@ -50,8 +50,7 @@ async function compress(request: GzipRequest, part: string): Promise<void> {
   try {
     const target = await open(part, 'wx', 0o600);
     try {
-      const unpack = { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] };
-      const zstd = startTool(unpack, { stdin: source.fd, stdout: 'pipe' }, request);
+      const zstd = startTool(UNWRAP.zstd, { stdin: source.fd, stdout: 'pipe' }, request);
       // Without a time in it: another try makes the same bytes, and an upload that was interrupted goes on.
       const pack = { name: 'gzip', path: 'gzip', args: ['-n', '-c'] };
       const gzip = startTool(pack, { stdin: zstd, stdout: target.fd }, request);

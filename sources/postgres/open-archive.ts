@@ -10,6 +10,7 @@ import {
   type Tool,
   type ToolContext,
 } from '../../processes/tool.ts';
+import { UNWRAP } from './archive-files.ts';
 import { readDumpHead } from './dump-head.ts';
 
 /** staged and streamed are Cofre's own; legacy is what the old jobs wrote. */
@@ -155,15 +156,14 @@ function toBatches(files: readonly { name: string; sizeBytes: number }[]): strin
 /** A custom-format dump, in whatever it is wrapped: told by its first bytes, not by its name. */
 async function openFile(request: OpenRequest): Promise<OpenArchive> {
   const archive: OpenArchive = { path: join(request.directory, 'database.dump'), format: 'custom' };
-  const { kind, unpacker } = await readDumpHead(request.file);
+  const { kind, wrapping } = await readDumpHead(request.file);
   if (kind !== 'archive') throw new CofreError('bad-content', `${request.file} is no archive that pg_restore reads`);
-  if (unpacker === null) return { ...archive, path: request.file };
+  if (wrapping === 'nothing') return { ...archive, path: request.file };
   const source = await open(request.file);
   const target = await open(`${archive.path}.part`, 'wx', 0o600);
   try {
     // Its exit code decides: only at the end of the stream does it know whether all of it was good.
-    const tool: Tool = { name: unpacker, path: unpacker, args: ['-dc', '-q'] };
-    await startTool(tool, { stdin: source.fd, stdout: target.fd }, request).done;
+    await startTool(UNWRAP[wrapping], { stdin: source.fd, stdout: target.fd }, request).done;
   } finally {
     await target.close();
     await source.close();
