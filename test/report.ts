@@ -14,6 +14,8 @@ export class Report {
   /** Printed after the names of files: how they run, when not as usual. */
   suffix = '';
   readonly #folder: string;
+  /** By file: the tests that have begun and not ended. */
+  readonly #underWay = new Map<string, Set<string>>();
 
   /** `folder`: the one that file names are printed relative to. */
   constructor(folder: string) {
@@ -22,6 +24,8 @@ export class Report {
 
   take(event: TestEvent): void {
     if (event.type === 'test:stdout' || event.type === 'test:stderr') process.stderr.write(event.data.message);
+    if (event.type === 'test:dequeue' && !isFile(event.data)) this.#underWayIn(event.data.file).add(event.data.name);
+    if (event.type === 'test:complete') this.#underWayIn(event.data.file).delete(event.data.name);
     if (event.type === 'test:pass' || event.type === 'test:fail') this.#takeResult(event);
     if (event.type === 'test:complete' && isFile(event.data)) {
       const seconds = (event.data.details.duration_ms / 1000).toFixed(1).padStart(6);
@@ -48,13 +52,26 @@ export class Report {
     if (type === 'test:fail') {
       // A suite that fails because of its tests is told by those.
       const { message, cause } = data.details.error;
-      if (failureType(data.details.error) !== 'subtestsFailed')
+      if (failureType(data.details.error) === 'testTimeoutFailure')
+        this.fail(what, `${message}: ${this.#whereItHangs(data.file)}`);
+      else if (failureType(data.details.error) !== 'subtestsFailed')
         this.fail(what, cause instanceof Error ? inspect(cause) : message);
     } else if (isFile(data)) {
       this.fail(what, 'it holds no test');
     } else if (data.details.type !== 'suite') {
       this.passed += 1;
     }
+  }
+
+  #underWayIn(file = ''): Set<string> {
+    const names = this.#underWay.get(file) ?? new Set();
+    this.#underWay.set(file, names);
+    return names;
+  }
+
+  #whereItHangs(file: string | undefined): string {
+    const names = [...this.#underWayIn(file)];
+    return names.length === 0 ? 'between two tests, or after the last' : `in ${names.join(', ')}`;
   }
 
   #fileOf(file: string | undefined): string {

@@ -20,7 +20,7 @@ import { startProductionTemporal, startServers } from './start-servers.ts';
  * what brings servers of its own.
  */
 
-const CONCURRENCY = 2;
+const CONCURRENCY = 3;
 const FILE_LIMIT_MS = (isLong ? 60 : 10) * 60_000;
 const AGAIN_IN_PRODUCTION = isLong
   ? /^acceptance\/(?!crash-servers)/
