@@ -128,11 +128,14 @@ test('facts and data are of one instant, whatever is committed between the snaps
     const [rows] = await source.sql<{ count: string }>('select count(*) from big');
     const directory = await makeFolder(t);
     const dumping = await withClient(source.target, async (client) => {
-      // The facts are read after the snapshot was taken, and so does pg_dump read: they wait here.
-      await client.query('begin; lock table pg_extension in access exclusive mode');
+      // The facts are read after the snapshot was taken, and so does pg_dump read: they wait here. Of the system's tables this is one
+      // that no session needs to begin: with another one locked, whoever comes when PostgreSQL's cache file is gone cannot connect.
+      await client.query('begin; lock table pg_policy in access exclusive mode');
       const running = dump(directory, { target: source.target, pipeline });
       await eventually(() =>
-        source.sql("select 1 from pg_locks where not granted and relation = 'pg_extension'::regclass"),
+        source.sql(
+          "select 1 from pg_locks where not granted and relation = 'pg_policy'::regclass and database = (select oid from pg_database where datname = current_database())",
+        ),
       );
       await source.sql(`create table new_${pipeline} (a int); insert into big select max(id) + 1 from big`);
       return { running };
@@ -235,10 +238,9 @@ test('the password stands in no argument, environment or file that stays', async
 
 /** Asks until there is something, for ten seconds at most. */
 async function eventually<T>(ask: () => Promise<readonly T[]>): Promise<readonly T[]> {
-  for (let tries = 0; tries < 200; tries += 1) {
+  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await sleep(50)) {
     const found = await ask().catch(() => []);
     if (found.length > 0) return found;
-    await sleep(50);
   }
   throw new Error('it did not happen');
 }
