@@ -45,14 +45,18 @@ export async function standstillOf(
 
 /** Whether a worker asked this queue for work lately. */
 export async function isPolled(client: Client, queue: string, type: keyof typeof QUEUE_TYPE): Promise<boolean> {
+  return (await polledAtMs(client, queue, type)) > Date.now() - POLLED_WITHIN_MS;
+}
+
+/** When a worker last asked this queue for work, in milliseconds since the epoch; 0 if that is long ago. */
+export async function polledAtMs(client: Client, queue: string, type: keyof typeof QUEUE_TYPE): Promise<number> {
   const { pollers } = await client.workflowService.describeTaskQueue({
     namespace: client.options.namespace,
     taskQueue: { name: queue },
     taskQueueType: QUEUE_TYPE[type],
   });
-  const newest = Math.max(
-    0,
-    ...(pollers ?? []).map(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1000),
+  const times = (pollers ?? []).map(
+    ({ lastAccessTime: at }) => Number(at?.seconds ?? 0) * 1000 + Number(at?.nanos ?? 0) / 1e6,
   );
-  return newest > Date.now() - POLLED_WITHIN_MS;
+  return Math.max(0, ...times);
 }

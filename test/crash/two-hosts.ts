@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 import { stringify } from 'yaml';
 
+import { polledAtMs } from '../../cli/standstill.ts';
+import { hostQueue } from '../../workflows/queues.ts';
 import { FaultProxy } from '../fault-proxy.ts';
 import { HostNetwork } from '../host-network.ts';
 import { testServers } from '../servers.ts';
@@ -126,8 +128,14 @@ export class TwoHosts {
     this.#wiring.cut('h1');
     goOn();
     await ended();
+    const mendedAt = Date.now();
     this.#wiring.mend('h1');
     await this.#untilDone(site, environments);
+    // What comes next would be taken by the other host, until this one has found its way to Temporal again.
+    for (const weight of ['heavy', 'light'] as const) {
+      const asked = (): Promise<number> => polledAtMs(site.client, hostQueue('h1', weight), 'activity');
+      await until('h1 asks for work again', async () => (await asked()) > mendedAt, WAIT_MS);
+    }
   };
 
   /** Until the steps of h1 that were under way have ended: only then is what they left theirs to answer for. */
