@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
 import type { Manifest } from '../catalog/manifest.ts';
-import { withDestination } from '../destinations/open.ts';
+import { withDestination, withoutLimits } from '../destinations/open.ts';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { archiveOf } from './local-dump.ts';
 import { isDamage } from './mark-suspect.ts';
@@ -56,9 +56,8 @@ async function fetchFrom(
 ): Promise<void> {
   const object = archiveOf(manifest);
   const hash = createHash('sha256');
-  // Whoever restores is waiting for it: the limit is for what can wait.
-  const config = { ...destination.config, bandwidth: undefined };
-  await withDestination(destination.name, config, async (place) => {
+  // Whoever restores is waiting for it: the limits are for what can wait.
+  await withDestination(destination.name, withoutLimits(destination.config), async (place) => {
     const stream = await place.get(objectPrefix(environment, source.backupId) + object.key, { signal });
     const target = await open(file, 'w', 0o600);
     try {

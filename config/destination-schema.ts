@@ -8,6 +8,14 @@ const bandwidth = z
   .regex(/^[1-9][0-9]{0,4}(kB|MB)\/s$/, 'must be a number and kB/s or MB/s, such as 20MB/s')
   .optional()
   .describe('of what one host sends there and reads back; a restore takes all it gets');
+const connections = z
+  .int()
+  .min(1)
+  .max(64)
+  .optional()
+  .describe(
+    'how many objects of over 1 MB at once one host sends there, and how many it reads back; a restore does not wait',
+  );
 const adopt = z
   .strictObject({
     dumps: z
@@ -119,6 +127,7 @@ const gcs = z.strictObject({
     .optional()
     .describe('where the service is, if not at storage.googleapis.com; without credentials none are shown there'),
   bandwidth,
+  connections,
   adopt,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });
@@ -143,6 +152,7 @@ const sftp = z
     passphrase: secretReference.optional().describe('of the private key'),
     password: secretReference.optional().describe('instead of a private key'),
     bandwidth,
+    connections,
     adopt,
     hosts: seenBy.describe('the hosts that reach it; every one unless told'),
   })
@@ -171,6 +181,7 @@ const rclone = z.strictObject({
     .describe('the rclone configuration; that of the user who runs the worker unless told'),
   configPassword: secretReference.optional().describe('of an rclone configuration that is encrypted'),
   bandwidth,
+  connections,
   adopt,
   hosts: seenBy.describe('the hosts that reach it; every one unless told'),
 });

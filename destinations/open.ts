@@ -1,9 +1,9 @@
 import { bytesPerSecond } from '../config/bandwidth.ts';
-import type { DestinationConfig } from '../config/destination-schema.ts';
-import { LimitedDestination } from './bandwidth.ts';
+import type { DestinationConfig, GcsConfig, RcloneConfig, SftpConfig } from '../config/destination-schema.ts';
 import type { Destination } from './destination.ts';
 import { DirectoryDestination } from './directory/directory.ts';
 import { GcsDestination } from './gcs/gcs.ts';
+import { LimitedDestination } from './limits.ts';
 import { RcloneDestination } from './rclone/rclone.ts';
 import { S3Destination } from './s3/s3.ts';
 import { SftpDestination } from './sftp/sftp.ts';
@@ -14,11 +14,28 @@ export interface OpenOptions {
   readonly uploads?: string | undefined;
 }
 
+/** The same destination without its limits: a restore does not wait for what is no hurry. */
+export function withoutLimits(config: DestinationConfig): DestinationConfig {
+  return { ...withoutConnections(config), bandwidth: undefined };
+}
+
+/** The same without the limit of what goes there at once. The connections of S3 are the parts of one object, and stay. */
+export function withoutConnections(config: DestinationConfig): DestinationConfig {
+  return hasConnections(config) ? { ...config, connections: undefined } : config;
+}
+
+function hasConnections(config: DestinationConfig): config is GcsConfig | SftpConfig | RcloneConfig {
+  return config.type !== 's3' && config.type !== 'directory';
+}
+
 /** Opens a configured destination. The caller closes it; `withDestination` does that for you. */
 export function openDestination(name: string, config: DestinationConfig, options: OpenOptions = {}): Destination {
   const place = openPlace(name, config, options);
-  if (config.bandwidth === undefined) return place;
-  return new LimitedDestination(name, place, bytesPerSecond(config.bandwidth));
+  const { bandwidth } = config;
+  const connections = hasConnections(config) ? config.connections : undefined;
+  if (bandwidth === undefined && connections === undefined) return place;
+  const limit = bandwidth === undefined ? undefined : bytesPerSecond(bandwidth);
+  return new LimitedDestination(name, place, { bytesPerSecond: limit, connections });
 }
 
 function openPlace(name: string, config: DestinationConfig, { uploads }: OpenOptions): Destination {

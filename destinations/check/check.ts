@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 
 import type { DestinationConfig } from '../../config/destination-schema.ts';
 import { messageOf } from '../../errors/error.ts';
-import { openDestination } from '../open.ts';
+import { openDestination, withoutConnections } from '../open.ts';
 import { PROMISES, type CheckedPlace } from './promises.ts';
 import { measureSpeed, type Speed } from './speed.ts';
 
@@ -37,8 +37,9 @@ export async function checkDestination(
   { signal, onFinding }: { signal: AbortSignal; onFinding: (finding: Finding) => void },
 ): Promise<DestinationReport> {
   const prefix = `_check-${randomBytes(6).toString('hex')}/`;
-  const one = openDestination(name, config);
-  const two = openDestination(name, config);
+  // Some promises are about two puts that wait for each other.
+  const free = withoutConnections(config);
+  const [one, two] = [openDestination(name, free), openDestination(name, free)];
   const place: CheckedPlace = { one, two, prefix, signal };
   // Some promises are about many calls at once, and each of them listens.
   setMaxListeners(0, signal);

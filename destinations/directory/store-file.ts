@@ -110,7 +110,7 @@ async function copyBody(file: FileHandle, path: string, body: Body, options: Put
   const { signal, onProgress, pace } = options;
   const hash = createHash('sha256');
   let sizeBytes = 0;
-  let unsyncedBytes = 0;
+  const writer = new Writer(file);
   const stream = body.open();
   const onAbort = (): void => {
     stream.destroy(signal?.reason as Error);
@@ -120,27 +120,51 @@ async function copyBody(file: FileHandle, path: string, body: Body, options: Put
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       sizeBytes += chunk.length;
       if (sizeBytes > body.sizeBytes) break;
-      hash.update(chunk);
       await pace?.(chunk.length);
-      await inFileSystem(`cannot write ${path}`, () => writeWhole(file, chunk));
-      unsyncedBytes += chunk.length;
-      if (unsyncedBytes >= SYNC_EVERY_BYTES) {
-        await inFileSystem(`cannot write ${path}`, () => file.datasync());
-        unsyncedBytes = 0;
-      }
+      const written = inFileSystem(`cannot write ${path}`, () => writer.write(chunk));
+      // While the kernel takes them in another thread, and the stream reads the next ones in a third.
+      hash.update(chunk);
+      await written;
       onProgress?.(sizeBytes);
     }
   } finally {
     signal?.removeEventListener('abort', onAbort);
+    // Before the file is closed under it; what it says is asked below, where nothing else has failed.
+    await writer.settle().catch(() => undefined);
   }
   signal?.throwIfAborted();
+  // The kernel tells a failed write once: the last fsync would say that all is well.
+  await inFileSystem(`cannot write ${path}`, () => writer.settle());
   if (sizeBytes === body.sizeBytes && hash.digest('hex') === body.sha256) return;
   throw badContent(body);
 }
 
-async function writeWhole(file: FileHandle, chunk: Buffer): Promise<void> {
-  for (let done = 0; done < chunk.length;) {
-    done += (await file.write(chunk, done, chunk.length - done)).bytesWritten;
+/** Writes to a file, and brings what is written to the medium meanwhile. */
+class Writer {
+  readonly #file: FileHandle;
+  #unsyncedBytes = 0;
+  #syncing: Promise<void> = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    for (let done = 0; done < chunk.length;) {
+      done += (await this.#file.write(chunk, done, chunk.length - done)).bytesWritten;
+    }
+    this.#unsyncedBytes += chunk.length;
+    if (this.#unsyncedBytes < SYNC_EVERY_BYTES) return;
+    this.#unsyncedBytes = 0;
+    // One at a time: no more than twice that much waits for the medium.
+    await this.#syncing;
+    this.#syncing = this.#file.datasync();
+    this.#syncing.catch(() => undefined); // Whoever waits for it next is told.
+  }
+
+  /** Waits for what is under way. @throws the failure of bringing written bytes to the medium. */
+  async settle(): Promise<void> {
+    await this.#syncing;
   }
 }
 
