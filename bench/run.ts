@@ -4,25 +4,33 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { startServers } from '../test/start-servers.ts';
-import { backup, objects, tables } from './backup.ts';
 import { Bench } from './bench.ts';
 import type { Result } from './contest.ts';
-import { dump } from './dump.ts';
 import { machineInWords } from './machine.ts';
-import { memory } from './memory.ts';
 import { toMarkdown } from './report.ts';
-import { restore } from './restore.ts';
 import { saveResults, writeReport } from './saved.ts';
-import { sftp } from './sftp.ts';
-import { tiny } from './tiny.ts';
+
+type Benchmark = (bench: Bench) => Promise<Result[]>;
 
 /**
  * `npm run bench [-- <name>…] [--rounds N]`: each benchmark against its baseline, in turns, on servers of its own with
  * their default settings. Writes `.cofre/bench/<name>.json` for each, and `.cofre/bench/report.md` of all that are there:
- * the tables of `docs/performance.md`.
+ * the tables of `docs/performance.md`. Each is loaded when its turn comes: the data of the databases would be in the way of
+ * those that measure this process.
  */
-const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<Result[]>>> = {
-  ...{ tiny, tables, objects, dump, backup, restore, memory, sftp },
+const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  directory: async () => (await import('./directory.ts')).directory,
+  s3: async () => (await import('./s3.ts')).s3,
+  gcs: async () => (await import('./gcs.ts')).gcs,
+  sftp: async () => (await import('./sftp.ts')).sftp,
+  'object-memory': async () => (await import('./object-memory.ts')).objectMemory,
+  tiny: async () => (await import('./tiny.ts')).tiny,
+  tables: async () => (await import('./backup.ts')).tables,
+  objects: async () => (await import('./backup.ts')).objects,
+  dump: async () => (await import('./dump.ts')).dump,
+  backup: async () => (await import('./backup.ts')).backup,
+  restore: async () => (await import('./restore.ts')).restore,
+  memory: async () => (await import('./memory.ts')).memory,
 };
 
 const { positionals: wanted, values } = parseArgs({
@@ -45,9 +53,9 @@ try {
     pids: { postgres: postgres ?? 0, temporal: temporal ?? 0 },
   });
   const machine = await machineInWords(bench);
-  for (const [name, benchmark] of Object.entries(BENCHMARKS)) {
+  for (const [name, load] of Object.entries(BENCHMARKS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const results = await benchmark(bench);
+    const results = await (await load())(bench);
     console.log(results.map(toMarkdown).join('\n'));
     await saveResults(name, { machine, measuredAt: new Date().toISOString(), results });
   }

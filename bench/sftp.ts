@@ -6,15 +6,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { hashFile, localFileBody } from '../destinations/local-file.ts';
 import { sftpPlace } from '../destinations/sftp/place.ts';
 import { SftpDestination } from '../destinations/sftp/sftp.ts';
 import { SshServer } from '../test/ssh-server.ts';
 import type { Bench } from './bench.ts';
-import { hold, type Contestant, type Result } from './contest.ts';
+import type { Contestant, Result } from './contest.ts';
+import { makeObject, race } from './object.ts';
 
 const run = promisify(execFile);
-const SIZE_BYTES = 246_000_000;
 /** There and back. */
 const DELAY_MS = 20;
 
@@ -27,20 +26,26 @@ export async function sftp(bench: Bench): Promise<Result[]> {
   });
   try {
     const [farPort] = (await once(far.stdout, 'data')) as [Buffer];
-    const file = join(bench.folder, 'sftp-object');
-    await run('sh', ['-c', `head -c ${SIZE_BYTES} /dev/urandom > "$0"`, file]);
     const root = await server.root('bench');
     await sftpPlace(server.config(root)).prepare();
+    const file = await makeObject(bench, 'sftp-object');
+    const stored = join(root, '.stock');
     const results: Result[] = [];
     for (const [where, port] of [
       ['next door', server.port],
       [`${DELAY_MS} ms away`, Number(farPort.toString())],
     ] as const) {
-      const place = { server, root, file, port };
-      const puts = { name: `sftp put: ${where}`, what: `An object of 246 MB to an SFTP server ${where}` };
-      results.push(await hold({ ...puts, contestants: await putters(bench, place) }, bench.rounds));
-      const gets = { name: `sftp get: ${where}`, what: `An object of 246 MB from an SFTP server ${where}` };
-      results.push(await hold({ ...gets, contestants: await getters(bench, place) }, bench.rounds));
+      const way = (name: string, command: string): Contestant => ({
+        ...{ name, run: () => stock(server, port, command), cpu: bench.shellCpu() },
+      });
+      const put = way('sftp of OpenSSH, put -f (fsync)', `put -f ${file.path} ${stored}`);
+      const raced = await race(bench, {
+        ...{ name: `sftp ${where}`, where: `an SFTP server ${where}`, file },
+        open: () => new SftpDestination('offsite', server.config(root, port)),
+        putters: [{ ...put, prepare: () => rm(stored, { force: true }) }],
+        getters: [way('sftp of OpenSSH, get to a file', `get ${stored} ${file.path}.back`)],
+      });
+      results.push(...raced);
     }
     return results;
   } finally {
@@ -50,58 +55,6 @@ export async function sftp(bench: Bench): Promise<Result[]> {
 }
 
 const delayProxy = fileURLToPath(new URL('./delay-proxy.js', import.meta.url));
-
-interface BenchPlace {
-  readonly server: SshServer;
-  readonly root: string;
-  readonly file: string;
-  readonly port: number;
-}
-
-async function putters(bench: Bench, { server, root, file, port }: BenchPlace): Promise<Contestant[]> {
-  const { sizeBytes, sha256 } = await hashFile(file);
-  const remove = (name: string) => async (): Promise<void> => rm(join(root, name), { force: true });
-  return [
-    {
-      name: 'sftp of OpenSSH, put -f (fsync)',
-      prepare: remove('stock'),
-      run: () => stock(server, port, `put -f ${file} ${root}/stock`),
-      cpu: bench.shellCpu(),
-    },
-    {
-      name: 'Cofre: connect, put with its hash, fsync, link',
-      prepare: remove('cofre'),
-      run: async () => {
-        const place = new SftpDestination('offsite', server.config(root, port));
-        await place.put('cofre', localFileBody(file, sizeBytes, sha256));
-        await place.close();
-        return undefined;
-      },
-      cpu: bench.ownCpu(),
-    },
-  ];
-}
-
-async function getters(bench: Bench, { server, root, file, port }: BenchPlace): Promise<Contestant[]> {
-  const local = `${file}.back`;
-  return [
-    {
-      name: 'sftp of OpenSSH, get to a file',
-      run: () => stock(server, port, `get ${root}/cofre ${local}`),
-      cpu: bench.shellCpu(),
-    },
-    {
-      name: 'Cofre: connect, read all of it',
-      run: async () => {
-        const place = new SftpDestination('offsite', server.config(root, port));
-        for await (const chunk of await place.get('cofre')) void chunk;
-        await place.close();
-        return undefined;
-      },
-      cpu: bench.ownCpu(),
-    },
-  ];
-}
 
 /** One command of the stock client, with the same key and no known hosts of anybody. */
 async function stock(server: SshServer, port: number, command: string): Promise<undefined> {

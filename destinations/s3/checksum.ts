@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+
+import { crc32 } from '@node-rs/crc32';
 
 import type { S3Config } from '../../config/destination-schema.ts';
 

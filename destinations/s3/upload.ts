@@ -7,7 +7,7 @@ import {
   type ListPartsCommandOutput,
   type Part,
 } from '@aws-sdk/client-s3';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@node-rs/crc32';
 
 import { CofreError } from '../../errors/error.ts';
 import { BodyReader } from '../body-reader.ts';

@@ -1,0 +1,61 @@
+import { createReadStream } from 'node:fs';
+
+import { S3Client } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+
+import { s3Place } from '../destinations/s3/place.ts';
+import { S3Destination } from '../destinations/s3/s3.ts';
+import { destination, type S3Config } from '../config/destination-schema.ts';
+import { S3Server } from '../test/s3-server.ts';
+import type { Bench } from './bench.ts';
+import type { Contestant, Result } from './contest.ts';
+import { makeObject, race, type ObjectFile } from './object.ts';
+import { rclonePut, rcloneGet } from './rclone.ts';
+
+/** One object to an S3 service and back, beside rclone, and beside what the AWS SDK for JavaScript brings for it. */
+export async function s3(bench: Bench): Promise<Result[]> {
+  const server = await S3Server.start();
+  try {
+    const config = await s3Config(server);
+    const file = await makeObject(bench, 's3-object');
+    const remote = {
+      ...{ type: 's3', provider: 'Other', endpoint: config.endpoint ?? '', no_check_bucket: 'true' },
+      ...{ access_key_id: server.accessKeyId, secret_access_key: server.secretAccessKey, region: config.region },
+    };
+    const path = `${config.bucket}/stock`;
+    return await race(bench, {
+      ...{ name: 's3', where: 'an S3 service', file },
+      open: () => new S3Destination('bucket', config),
+      putters: [rclonePut(bench, remote, file, path), libStorage(bench, server, config, file)],
+      getters: [rcloneGet(bench, remote, path)],
+    });
+  } finally {
+    await server.stop();
+  }
+}
+
+/** A prepared bucket with the defaults that an operator has: those of the tests are smaller. */
+export async function s3Config(server: S3Server): Promise<S3Config> {
+  const { partSize: _partSize, connections: _connections, ...settings } = await server.bucket();
+  const config = destination.parse(settings) as S3Config;
+  await s3Place(config).prepare();
+  return config;
+}
+
+function libStorage(bench: Bench, server: S3Server, config: S3Config, { path }: ObjectFile): Contestant {
+  return {
+    name: '@aws-sdk/lib-storage with its defaults',
+    run: async () => {
+      const { accessKeyId, secretAccessKey } = server;
+      const client = new S3Client({
+        ...{ region: config.region, endpoint: config.endpoint ?? '', forcePathStyle: true },
+        credentials: { accessKeyId, secretAccessKey },
+      });
+      const params = { Bucket: config.bucket, Key: 'lib-storage', Body: createReadStream(path) };
+      await new Upload({ client, params }).done();
+      client.destroy();
+      return undefined;
+    },
+    cpu: bench.ownCpu(),
+  };
+}
