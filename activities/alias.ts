@@ -121,6 +121,7 @@ class Guard {
   watch(body: Body): Body {
     return {
       ...body,
+      path: undefined, // It would be a way around the watch.
       open: (offset) => Readable.from(this.#untilItIsTooLate(body.open(offset)), { objectMode: false }),
     };
   }

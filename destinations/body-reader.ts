@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
@@ -10,40 +11,34 @@ import type { Body } from './destination.ts';
  */
 export class BodyReader {
   readonly #body: Body;
-  readonly #stream: Readable;
-  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #source: Source;
   readonly #hash = createHash('sha256');
-  readonly #forget: () => void;
-  #rest: Buffer = Buffer.alloc(0);
   #sizeBytes = 0;
 
   constructor(body: Body, signal: AbortSignal | undefined) {
     this.#body = body;
-    this.#stream = body.open();
-    this.#chunks = (this.#stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-    const onAbort = (): void => {
-      this.#stream.destroy(signal?.reason as Error);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#forget = () => signal?.removeEventListener('abort', onAbort);
+    this.#source = body.path === undefined ? new StreamSource(body, signal) : new FileSource(body.path, signal);
   }
 
   /** Fills `buffer` as far as the body goes, and gives the part that was filled. */
   async fill(buffer: Buffer): Promise<Buffer> {
+    return this.hash(await this.read(buffer));
+  }
+
+  /** As `fill`, for who hashes each part later, in order. */
+  async read(buffer: Buffer): Promise<Buffer> {
     let filled = 0;
     while (filled < buffer.length) {
-      if (this.#rest.length === 0) {
-        const next = await this.#chunks.next();
-        if (next.done === true) break;
-        this.#rest = next.value;
-      }
-      const taken = this.#rest.copy(buffer, filled);
-      this.#rest = this.#rest.subarray(taken);
-      filled += taken;
+      const bytes = await this.#source.read(buffer, filled);
+      if (bytes === 0) break;
+      filled += bytes;
     }
-    const part = buffer.subarray(0, filled);
+    return buffer.subarray(0, filled);
+  }
+
+  hash(part: Buffer): Buffer {
     this.#hash.update(part);
-    this.#sizeBytes += filled;
+    this.#sizeBytes += part.length;
     return part;
   }
 
@@ -55,9 +50,72 @@ export class BodyReader {
     throw badContent(this.#body);
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.#source.close();
+  }
+}
+
+interface Source {
+  /** Gives how many bytes now stand in `buffer` from `offset` on; 0 at the end. */
+  read(buffer: Buffer, offset: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+class StreamSource implements Source {
+  readonly #stream: Readable;
+  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #forget: () => void;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(body: Body, signal: AbortSignal | undefined) {
+    this.#stream = body.open();
+    this.#chunks = (this.#stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+    const onAbort = (): void => {
+      this.#stream.destroy(signal?.reason as Error);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#forget = () => signal?.removeEventListener('abort', onAbort);
+  }
+
+  async read(buffer: Buffer, offset: number): Promise<number> {
+    while (this.#rest.length === 0) {
+      const next = await this.#chunks.next();
+      if (next.done === true) return 0;
+      this.#rest = next.value;
+    }
+    const taken = this.#rest.copy(buffer, offset);
+    this.#rest = this.#rest.subarray(taken);
+    return taken;
+  }
+
+  async close(): Promise<void> {
     this.#forget();
     this.#stream.destroy();
+  }
+}
+
+/** So much at once: a caller's buffer may be large, and an abort is heard in between. */
+const READ_BYTES = 1024 * 1024;
+
+class FileSource implements Source {
+  readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
+  #file: FileHandle | undefined;
+
+  constructor(path: string, signal: AbortSignal | undefined) {
+    this.#path = path;
+    this.#signal = signal;
+  }
+
+  async read(buffer: Buffer, offset: number): Promise<number> {
+    this.#signal?.throwIfAborted();
+    this.#file ??= await open(this.#path);
+    const { bytesRead } = await this.#file.read(buffer, offset, Math.min(READ_BYTES, buffer.length - offset));
+    return bytesRead;
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
   }
 }
 

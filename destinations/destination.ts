@@ -64,6 +64,8 @@ export interface Body {
   /** Lower-case hex. */
   readonly sha256: string;
   open(offset?: number): Readable;
+  /** Where the same bytes lie as a file of this machine, for who reads into buffers of its own: a stream makes new ones all the time. */
+  readonly path?: string | undefined;
 }
 
 export interface StoredObject {

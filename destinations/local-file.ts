@@ -12,6 +12,7 @@ export function localFileBody(path: string, sizeBytes: number, sha256: string): 
   return {
     sizeBytes,
     sha256,
+    path,
     open: (offset = 0) => createReadStream(path, { start: offset, highWaterMark: READ_BYTES }),
   };
 }

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { CofreError, nativeCode } from '../../errors/error.ts';
-import { badContent } from '../body-reader.ts';
+import { BodyReader } from '../body-reader.ts';
 import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import { hashOpenFile } from '../local-file.ts';
 import { removeAbandoned, temporaryName } from '../temporary-file.ts';
@@ -22,6 +21,10 @@ export const FILE_MODE = 0o640;
  * to write, its progress would only be memory's, and the last fsync would stand still for minutes.
  */
 const SYNC_EVERY_BYTES = 64 * 1024 * 1024;
+
+const PIECE_BYTES = 1024 * 1024;
+/** One is read, one is hashed and written; the third was just written. */
+const PIECES = 3;
 
 /** What `link` says on file systems that have no hard links (FAT, some network and user-space ones). */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
@@ -108,62 +111,84 @@ async function writeTemporary(path: string, body: Body, options: PutOptions): Pr
 /** Failures of the body and of the signal pass through as they are; only those of the file become the driver's. */
 async function copyBody(file: FileHandle, path: string, body: Body, options: PutOptions): Promise<void> {
   const { signal, onProgress, pace } = options;
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
+  const reader = new BodyReader(body, signal);
   const writer = new Writer(file);
-  const stream = body.open();
-  const onAbort = (): void => {
-    stream.destroy(signal?.reason as Error);
+  const settle = (): Promise<void> => inFileSystem(`cannot write ${path}`, () => writer.settle());
+  const buffers: Buffer[] = Array.from({ length: PIECES }, () => Buffer.allocUnsafe(PIECE_BYTES));
+  let askedBytes = 0;
+  const readNext = (): Promise<Buffer> => {
+    const buffer = buffers.shift() as Buffer;
+    buffers.push(buffer);
+    const reading = reader.read(buffer.subarray(0, body.sizeBytes - askedBytes));
+    askedBytes = Math.min(askedBytes + PIECE_BYTES, body.sizeBytes);
+    reading.catch(() => undefined); // Told when its turn comes.
+    return reading;
   };
-  signal?.addEventListener('abort', onAbort, { once: true });
+  let writtenBytes = 0;
+  let reading = readNext();
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > body.sizeBytes) break;
-      await pace?.(chunk.length);
-      const written = inFileSystem(`cannot write ${path}`, () => writer.write(chunk));
-      // While the kernel takes them in another thread, and the stream reads the next ones in a third.
-      hash.update(chunk);
-      await written;
-      onProgress?.(sizeBytes);
+    for (let piece = await reading; piece.length > 0; piece = await reading) {
+      reading = readNext();
+      await pace?.(piece.length);
+      await settle();
+      onProgress?.(writtenBytes);
+      writer.write(piece);
+      // While the kernel takes this one, and reads the next one.
+      reader.hash(piece);
+      writtenBytes += piece.length;
     }
+    await reader.finish();
+    // The kernel tells a failed write once: the last fsync would say that all is well.
+    await settle();
+    await inFileSystem(`cannot write ${path}`, () => writer.end());
+    onProgress?.(body.sizeBytes);
   } finally {
-    signal?.removeEventListener('abort', onAbort);
-    // Before the file is closed under it; what it says is asked below, where nothing else has failed.
-    await writer.settle().catch(() => undefined);
+    // Before the file is closed under them; what they say is told above, where nothing else has failed.
+    await reader.close();
+    await reading.catch(() => undefined);
+    await settle().catch(() => undefined);
+    await writer.end().catch(() => undefined);
   }
   signal?.throwIfAborted();
-  // The kernel tells a failed write once: the last fsync would say that all is well.
-  await inFileSystem(`cannot write ${path}`, () => writer.settle());
-  if (sizeBytes === body.sizeBytes && hash.digest('hex') === body.sha256) return;
-  throw badContent(body);
 }
 
-/** Writes to a file, and brings what is written to the medium meanwhile. */
+/** Writes to a file, one piece at a time, and brings what is written to the medium meanwhile. */
 class Writer {
   readonly #file: FileHandle;
   #unsyncedBytes = 0;
+  #writing: Promise<void> = Promise.resolve();
   #syncing: Promise<void> = Promise.resolve();
 
   constructor(file: FileHandle) {
     this.#file = file;
   }
 
-  async write(chunk: Buffer): Promise<void> {
-    for (let done = 0; done < chunk.length;) {
-      done += (await this.#file.write(chunk, done, chunk.length - done)).bytesWritten;
+  /** Begins to write. The bytes must stay as they are until `settle` resolves. */
+  write(piece: Buffer): void {
+    this.#writing = this.#write(piece);
+    this.#writing.catch(() => undefined); // Whoever waits for it is told, as of the syncing.
+  }
+
+  async #write(piece: Buffer): Promise<void> {
+    for (let done = 0; done < piece.length;) {
+      done += (await this.#file.write(piece, done, piece.length - done)).bytesWritten;
     }
-    this.#unsyncedBytes += chunk.length;
+    this.#unsyncedBytes += piece.length;
     if (this.#unsyncedBytes < SYNC_EVERY_BYTES) return;
     this.#unsyncedBytes = 0;
     // One at a time: no more than twice that much waits for the medium.
     await this.#syncing;
     this.#syncing = this.#file.datasync();
-    this.#syncing.catch(() => undefined); // Whoever waits for it next is told.
+    this.#syncing.catch(() => undefined);
   }
 
-  /** Waits for what is under way. @throws the failure of bringing written bytes to the medium. */
+  /** Waits until the last piece is written. */
   async settle(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Waits for what is still brought to the medium. */
+  async end(): Promise<void> {
     await this.#syncing;
   }
 }

@@ -232,7 +232,7 @@ export class GcsDestination implements Destination {
       signal?.throwIfAborted();
       await reader.finish();
     } finally {
-      reader.close();
+      await reader.close();
     }
     await pace?.(bytes.length);
     return await createObject(this.#bucket, object, bytes, mode, signal);

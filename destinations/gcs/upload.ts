@@ -74,7 +74,7 @@ export async function uploadInChunks(
     }
     throw error;
   } finally {
-    reader.close();
+    await reader.close();
   }
 }
 

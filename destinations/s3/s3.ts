@@ -204,7 +204,7 @@ export class S3Destination implements Destination {
       signal?.throwIfAborted();
       await reader.finish();
     } finally {
-      reader.close();
+      await reader.close();
     }
     await pace?.(bytes.length);
     await this.#bucket.ask(`to store ${object}`, signal, (client, call) =>

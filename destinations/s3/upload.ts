@@ -195,7 +195,7 @@ async function sendParts(
     signal?.throwIfAborted();
     throw error;
   } finally {
-    reader.close();
+    await reader.close();
   }
 }
 
