@@ -61,5 +61,7 @@ export async function prepareFolder(
 
 async function readMarker(remote: RcloneRemote, signal: AbortSignal | undefined): Promise<string | undefined> {
   const args = ['cat', '--count', String(MARKER_MAX_BYTES), remote.nameOf(MARKER)];
-  return await unlessMissing(remote.ask(`to give its ${MARKER}`, args, signal));
+  const text = await unlessMissing(remote.ask(`to give its ${MARKER}`, args, signal));
+  // Where folders are only the beginnings of names (S3), what is missing is taken for an empty folder, and nothing is said.
+  return text === '' ? undefined : text;
 }

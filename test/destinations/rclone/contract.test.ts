@@ -97,6 +97,8 @@ if (isLong) {
         access_key_id: server.accessKeyId,
       },
       secret_access_key: server.secretAccessKey,
+      // A folder that was made here is a bucket already, of nobody.
+      no_check_bucket: 'true',
     };
     await mkdir(join(server.root, 'bucket'));
     return {
