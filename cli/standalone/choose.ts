@@ -5,7 +5,7 @@ import { isBackupId, isName, objectPrefix } from '../../catalog/backup-id.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { Config } from '../../config/schema.ts';
 import type { Destination } from '../../destinations/destination.ts';
-import { CofreError, messageOf } from '../../errors/error.ts';
+import { CofreError, messageOf, type ErrorCode } from '../../errors/error.ts';
 
 export interface Wanted {
   /** Whose backup, where that was said. */
@@ -35,6 +35,9 @@ interface Request {
 /** So many of the newest manifests are read, to see whether one has much less in it than those before. */
 const MANIFESTS_READ = 10;
 const SHOWN = 10;
+
+/** What is wrong with one folder alone, such as a copy that somebody made by hand: the others can be restored all the same. */
+const FOLDERS_FAULT: ReadonlySet<ErrorCode> = new Set(['bad-content', 'refused', 'invalid-key', 'access-denied']);
 
 /**
  * Finds in a destination, which alone is left, the manifest of the backup that is to be restored; reads nothing but manifests.
@@ -66,7 +69,7 @@ export async function chooseManifest(place: Destination, request: Request): Prom
     } catch (error) {
       // The one that is asked for, or the only ones, say so themselves.
       const isAskedFor = id === wanted.backup || (read.length === 0 && id === considered.at(-1));
-      if (isAskedFor || !(error instanceof CofreError) || error.code !== 'bad-content') throw error;
+      if (isAskedFor || !(error instanceof CofreError) || !FOLDERS_FAULT.has(error.code)) throw error;
       passedOver.push({ backupId: id, why: error.message });
     }
   }

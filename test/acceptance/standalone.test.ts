@@ -21,6 +21,7 @@ import { Installation, type CommandResult } from './installation.ts';
 
 const COFRE = fileURLToPath(new URL('../../cli/cofre.js', import.meta.url));
 const DAMAGED = '20990101T000000Z-00000000';
+const FOREIGN = '20980101T000000Z-00000000';
 
 describe('when all is lost: a restore with a configuration file and a destination alone', () => {
   let installation: Installation;
@@ -177,11 +178,16 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     assert.deepEqual(await held.liveRows(), [10]);
     assert.equal((await leftOnServer()).length > 0, true);
 
+    // What somebody copied by hand blocks nothing else.
+    const foreign = join(installation.backups, 'shop', FOREIGN);
+    await cp(join(installation.backups, 'shop', whole), foreign, { recursive: true });
     const { code, stdout, stderr } = await restore('volume:latest', '--to', 'shop', '--yes', '--json');
     assert.equal(code, 0, stderr);
     assert.match(stderr, /removed the database \S+__restore_\S+, left by a call that was killed/);
     assert.match(stderr, new RegExp(`found in volume: the backup ${whole} of shop`));
     assert.match(stderr, new RegExp(`passed over ${DAMAGED}: .*not JSON`));
+    assert.match(stderr, new RegExp(`passed over ${FOREIGN}: .*its manifest is that of shop/${whole}/`));
+    await rm(foreign, { recursive: true });
     assert.match(stderr, new RegExp(`passed over ${emptied}: anomalous: `));
     assert.match(stderr, /replaces +the database \S+; it is kept, closed, until you drop it/);
     const { state, backupId } = JSON.parse(stdout) as { state: string; backupId: string };
