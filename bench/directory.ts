@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { DirectoryDestination } from '../destinations/directory/directory.ts';
@@ -13,15 +13,15 @@ export async function directory(bench: Bench): Promise<Result[]> {
   await mkdir(root);
   await prepareDirectory(root);
   const file = await makeObject(bench, 'directory-object');
-  const environment = { FILE: file.path, COPY: join(root, '.stock') };
-  const remove = async (): Promise<void> => bench.shell('rm -f "$COPY"', 'postgres', environment);
+  const copy = join(root, '.stock');
+  const environment = { FILE: file.path, COPY: copy };
   return await race(bench, {
     ...{ name: 'directory', where: 'a mounted folder', file },
     open: () => new DirectoryDestination('mounted', root),
     putters: [
       {
         ...shellContestant(bench, 'cp; sync (fsync)', 'cp "$FILE" "$COPY"; sync "$COPY"', environment),
-        prepare: remove,
+        prepare: () => rm(copy, { force: true }),
       },
     ],
     getters: [shellContestant(bench, 'sha256sum', 'sha256sum "$FILE" > /dev/null', environment)],

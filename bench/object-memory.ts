@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -74,7 +74,7 @@ export async function objectMemory(bench: Bench): Promise<Result[]> {
       results.push({ name: `object memory: ${type}`, what: `Peaks, an object of 4 GB: ${type}`, ways });
     } finally {
       await remove();
-      await bench.shell('rm -rf "$FOLDER"', 'postgres', { FOLDER: folder });
+      await rm(folder, { recursive: true });
     }
   }
   return results;

@@ -11,7 +11,7 @@ import { hold, type Contestant, type Result } from './contest.ts';
 const run = promisify(execFile);
 
 /** The archive of a database of 1 GB is about so large. */
-export const OBJECT_BYTES = 246_000_000;
+const OBJECT_BYTES = 246_000_000;
 
 /** A file of bytes that nothing can compress. */
 export interface ObjectFile {
@@ -27,7 +27,7 @@ export async function makeObject(bench: Bench, name: string, sizeBytes = OBJECT_
 }
 
 /** One place that takes an object and gives it back, and those it is compared with. */
-export interface ObjectRace {
+interface ObjectRace {
   /** What results are called by: `s3`. */
   readonly name: string;
   /** In words, such as `an S3 service`. */
@@ -65,11 +65,7 @@ export async function race(bench: Bench, { name, where, file, open, ...others }:
   const size = `${Math.round(file.sizeBytes / 1e6)} MB`;
   return [
     await hold(
-      {
-        name: `${name} put`,
-        what: `An object of ${size} to ${where}`,
-        contestants: [...others.putters, ourPut],
-      },
+      { name: `${name} put`, what: `An object of ${size} to ${where}`, contestants: [...others.putters, ourPut] },
       bench.rounds,
     ),
     await hold(

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import '../test/rclone.ts'; // finds the rclone of the tests
@@ -6,7 +7,7 @@ import type { Contestant } from './contest.ts';
 import { shellContestant, type ObjectFile } from './object.ts';
 
 /** The settings of a remote, as rclone's configuration names them. */
-export type RemoteSettings = Readonly<Record<string, string>>;
+type RemoteSettings = Readonly<Record<string, string>>;
 
 /** The stock client of many services. It compares size and time with what is there, and sends it again for `--ignore-times`. */
 export function rclonePut(bench: Bench, remote: RemoteSettings, { path: file }: ObjectFile, path: string): Contestant {
@@ -16,10 +17,13 @@ export function rclonePut(bench: Bench, remote: RemoteSettings, { path: file }: 
 
 /** A plain download, to a file that is not there. */
 export function rcloneGet(bench: Bench, remote: RemoteSettings, path: string): Contestant {
-  const environment = { ...environmentOf(remote, path), COPY: join(bench.folder, 'downloaded') };
-  const remove = async (): Promise<void> => bench.shell('rm -f "$COPY"', 'postgres', environment);
+  const copy = join(bench.folder, 'downloaded');
   const commands = 'rclone --config "" copyto "bench:$REMOTE" "$COPY"';
-  return { ...shellContestant(bench, 'rclone copyto, to a file', commands, environment), prepare: remove };
+  const way = shellContestant(bench, 'rclone copyto, to a file', commands, {
+    ...environmentOf(remote, path),
+    COPY: copy,
+  });
+  return { ...way, prepare: () => rm(copy, { force: true }) };
 }
 
 /** rclone takes a whole remote from its environment. */

@@ -4,6 +4,7 @@ import { posix } from 'node:path';
 import type { Stats } from 'ssh2';
 
 import { CofreError } from '../../errors/error.ts';
+import { badContent } from '../body-reader.ts';
 import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import { isSame } from '../stored.ts';
 import { toSftpError } from './errors.ts';
@@ -145,14 +146,6 @@ async function requireSize(
 
 async function describe(session: SftpSession, handle: Buffer, signal: AbortSignal | undefined): Promise<Stats> {
   return await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
-}
-
-function badContent({ sizeBytes, sha256 }: Body): CofreError {
-  return new CofreError(
-    'bad-content',
-    `what was to be stored is not what was announced: ${sizeBytes} bytes with SHA-256 ${sha256}`,
-    { hint: 'the local file changed, or its medium is failing; run the backup again' },
-  );
 }
 
 /** Brings what was written to the disk, where the server can be asked to. */
