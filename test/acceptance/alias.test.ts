@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { withClient } from '../../postgres/connect.ts';
 import { testServers } from '../servers.ts';
+import { until } from '../until.ts';
 import { Installation } from './installation.ts';
 
 interface RunResult {
@@ -93,5 +94,32 @@ describe('the alias for consumers from before Cofre', () => {
     await rm(join(installation.backups, 'acme'));
     assert.equal((await installation.cofre(['backup', 'shop'])).code, 0);
     assert.equal(await restored(), 7100);
+  });
+
+  it('is never replaced by older data: not by what is known before, nor by what comes while it is made', async () => {
+    const first = await installation.json<RunResult>(['backup', 'shop']);
+    const before = await readFile(alias());
+    const kept = new RegExp(`alias in volume: kept: ${first.backupId} has newer data`);
+    const dataFrom = (time: string): string =>
+      `UPDATE cofre.manifests SET snapshot_at = '${time}' WHERE backup_id = '${first.backupId}'`;
+    // As when this one's host was frozen or its clock is wrong: the other is newer, whatever its id says.
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2999-01-01')));
+    const older = await installation.cofre(['backup', 'shop']);
+    assert.match(older.stderr, kept);
+    assert.ok(before.equals(await readFile(alias())));
+
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2000-01-01')));
+    await withClient(installation.target('shop'), (client) =>
+      client.query(`INSERT INTO public.t SELECT g, md5(g::text) FROM generate_series(1, 300000) g`),
+    );
+    const overtaken = installation.cofre(['backup', 'shop']);
+    await until('gzip has begun', async () => {
+      const files = await readdir(installation.spool, { recursive: true }).catch(() => []);
+      return files.some((file) => file.includes('database_latest.dump.gz'));
+    });
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2999-01-01')));
+    assert.match((await overtaken).stderr, kept);
+    assert.ok(before.equals(await readFile(alias())));
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2000-01-01')));
   });
 });

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 
 import { parseHold } from '../../catalog/hold.ts';
 import { parseManifest } from '../../catalog/parse-manifest.ts';
+import { isAliasKey } from '../../config/alias.ts';
 import { withClient } from '../../postgres/connect.ts';
 import { nativeCode } from '../../errors/error.ts';
 import type { CrashSite } from './site.ts';
@@ -23,7 +24,7 @@ export class Watcher {
   readonly #site: CrashSite;
   /** What a live name may lead to, by environment, and what it led to last. */
   readonly #states = new Map<string, { readonly order: readonly string[]; at: number }>();
-  /** Size of every object that was ever seen: an object never changes. */
+  /** Size of every object that was ever seen: an object never changes, but for an alias, which is replaced as a whole. */
   readonly #objects = new Map<string, number>();
   readonly #verified = new Set<string>();
   #stopped = false;
@@ -74,7 +75,7 @@ export class Watcher {
     const key = join(root, path);
     const before = this.#objects.get(key);
     if (before === found.size) return;
-    if (before !== undefined)
+    if (before !== undefined && !isAliasKey(path))
       return void this.faults.push(`the object ${path} had ${before} bytes and has ${found.size}`);
     this.#objects.set(key, found.size);
     try {
