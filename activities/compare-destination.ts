@@ -12,6 +12,7 @@ import { lookAtCopy, MANIFEST, type Look } from './compare-copy.ts';
 import { Importer } from './import-found.ts';
 import { namesOf, surveyPlace, type Survey } from './survey.ts';
 import { Differences, type Comparison } from './differences.ts';
+import { eachAtOnce } from './each-at-once.ts';
 
 export interface CompareRequest {
   readonly catalog: Catalog;
@@ -28,8 +29,6 @@ export interface CompareRequest {
 
 /** Rows of the catalog at once. */
 const PAGE = 200;
-/** Manifests read at once: each is a few turns on the way to the destination. */
-const AT_ONCE = 8;
 /** Why a manifest that was found is not taken; any other failure is that of the destination or the catalog. */
 const NOT_TAKEN: ReadonlySet<ErrorCode> = new Set(['bad-content', 'refused', 'invalid-key', 'invalid-range']);
 
@@ -101,7 +100,7 @@ async function lookAtAll(
   signal: AbortSignal,
 ): Promise<Looked[]> {
   const looks: Looked[] = [];
-  await atOnce(page.filter(isSettled), async (copy) => {
+  await eachAtOnce(page.filter(isSettled), async (copy) => {
     if (copy.objects === null) return;
     const listed = survey.backups.get(folderOf(copy)) ?? [];
     looks.push({ copy, look: await lookAtCopy(place, { ...copy, objects: copy.objects }, listed, signal) });
@@ -199,7 +198,7 @@ async function takeUnknown(
     );
     // Those that run are in the catalog before anything of them is here, and the catalog was asked after the list.
     const still = page.filter((folder) => (states.get(namesOf(folder).backupId) ?? 'failed') !== 'running');
-    await atOnce(still, async (folder) => {
+    await eachAtOnce(still, async (folder) => {
       const found = survey.backups.get(folder) ?? [];
       if (!found.some(({ key }) => key === MANIFEST)) {
         await tellExtras(place, folder, found, signal, differences);
@@ -221,21 +220,4 @@ async function takeUnknown(
 
 function folderOf({ environment, backupId }: Pick<KnownCopy, 'environment' | 'backupId'>): string {
   return `${environment}/${backupId}/`;
-}
-
-/** The first failure ends it, when those that were begun have ended. */
-async function atOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = [...items].reverse();
-  const lanes = Array.from({ length: AT_ONCE }, async () => {
-    for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) {
-      try {
-        await work(item);
-      } catch (error) {
-        waiting.length = 0;
-        throw error;
-      }
-    }
-  });
-  await Promise.allSettled(lanes);
-  await Promise.all(lanes);
 }

@@ -1,3 +1,4 @@
+import { eachAtOnce } from '../../activities/each-at-once.ts';
 import { requireOwn } from '../../activities/import-found.ts';
 import { publishedManifest } from '../../activities/prove-copy.ts';
 import { anomalyOf } from '../../catalog/anomaly.ts';
@@ -30,10 +31,13 @@ interface Request {
   readonly to: string;
   readonly wanted: Wanted;
   readonly signal: AbortSignal;
+  readonly tell: (text: string) => void;
 }
 
-/** So many of the newest manifests are read, to see whether one has much less in it than those before. */
-const MANIFESTS_READ = 10;
+/** With more to read than this, it is said that it takes a while. */
+const FEW = 100;
+/** More nights than this with much less in them are too many to be passed over without a person. */
+const DOUBTFUL_MAX = 7;
 const SHOWN = 10;
 
 /** What is wrong with one folder alone, such as a copy that somebody made by hand: the others can be restored all the same. */
@@ -42,10 +46,11 @@ const FOLDERS_FAULT: ReadonlySet<ErrorCode> = new Set(['bad-content', 'refused',
 /**
  * Finds in a destination, which alone is left, the manifest of the backup that is to be restored; reads nothing but manifests.
  * As with a catalog, `latest` passes over one that is anomalous, and data of one environment do not go into another.
- * @throws CofreError `no-backup`, `refused`, `bad-content` for a manifest that is damaged, and what the destination says.
+ * @throws CofreError `no-backup`, `refused`, `backup-anomalous` when only a person can say which is the latest, `bad-content` for a
+ * manifest that is damaged, and what the destination says.
  */
 export async function chooseManifest(place: Destination, request: Request): Promise<Choice> {
-  const { to, wanted, signal, destination } = request;
+  const { to, wanted, signal, destination, tell } = request;
   if (wanted.environment !== undefined && wanted.environment !== to)
     throw notInto(request, wanted.environment, wanted.backup);
   const there = await backupsIn(place, `${to}/`, signal);
@@ -53,36 +58,83 @@ export async function chooseManifest(place: Destination, request: Request): Prom
   const isLatest = wanted.backup === 'latest';
   if (isLatest ? ids.length === 0 : !ids.includes(wanted.backup)) throw await noBackup(place, request, ids);
 
-  const considered = ids.filter((id) => isLatest || id <= wanted.backup).slice(-MANIFESTS_READ);
-  const passedOver: { backupId: string; why: string }[] = [];
-  const anomalies = new Map<string, string>();
-  const read: Manifest[] = [];
-  let before: { id: string; rows: number; rawBytes: number } | undefined;
-  for (const id of considered) {
-    try {
-      const manifest = await readManifest(place, request, id);
-      const size = { id, rows: manifest.content.rows, rawBytes: manifest.content.rawBytes };
-      const anomaly = before === undefined ? null : anomalyOf(size, before);
-      if (anomaly === null) before = size;
-      else anomalies.set(id, anomaly);
-      read.push(manifest);
-    } catch (error) {
-      // The one that is asked for, or the only ones, say so themselves.
-      const isAskedFor = id === wanted.backup || (read.length === 0 && id === considered.at(-1));
-      if (isAskedFor || !(error instanceof CofreError) || !FOLDERS_FAULT.has(error.code)) throw error;
-      passedOver.push({ backupId: id, why: error.message });
-    }
-  }
-  const manifest = isLatest ? read.findLast(({ backupId }) => !anomalies.has(backupId)) : read.at(-1);
-  if (manifest === undefined) throw await noBackup(place, request, ids);
-  for (const [backupId, why] of anomalies)
-    passedOver.push({ backupId, why: `anomalous: ${why}; ${destination}:${backupId} takes it all the same` });
+  const considered = ids.filter((id) => isLatest || id <= wanted.backup);
+  if (considered.length > FEW) tell(`reads the ${considered.length} manifests of ${to} in ${destination}`);
+  const { sizes, faults } = await readSizes(place, request, considered);
+  const anomalies = judge(sizes);
+  const passedOver = new Map([...faults].map(([id, { message }]) => [id, message]));
+  for (const [id, why] of anomalies)
+    passedOver.set(id, `anomalous: ${why}; ${destination}:${id} takes it all the same`);
+
+  const chosen = isLatest ? sizes.findLast(({ id }) => !anomalies.has(id))?.id : wanted.backup;
+  if (chosen === undefined) throw faults.get(ids.at(-1) ?? '') ?? (await noBackup(place, request, ids));
+  const newer = (id: string): boolean => id > chosen;
+  const doubtful = [...anomalies.keys()].filter(newer);
+  if (isLatest && doubtful.length > DOUBTFUL_MAX) throw undecided(request, chosen, doubtful, anomalies);
   return {
-    manifest,
-    anomaly: anomalies.get(manifest.backupId) ?? null,
-    passedOver: isLatest ? passedOver.filter(({ backupId }) => backupId > manifest.backupId) : [],
-    others: ids.filter((id) => id !== manifest.backupId).reverse(),
+    manifest: await readManifest(place, request, chosen),
+    anomaly: anomalies.get(chosen) ?? null,
+    passedOver: [...passedOver]
+      .filter(([id]) => isLatest && newer(id))
+      .sort()
+      .map(([backupId, why]) => ({ backupId, why })),
+    others: ids.filter((id) => id !== chosen).reverse(),
   };
+}
+
+interface Size {
+  readonly id: string;
+  readonly rows: number;
+  readonly rawBytes: number;
+}
+
+/** Of all that can be read, the oldest first: the data of many thousand tables are not kept. */
+async function readSizes(
+  place: Destination,
+  request: Request,
+  ids: readonly string[],
+): Promise<{ readonly sizes: readonly Size[]; readonly faults: ReadonlyMap<string, CofreError> }> {
+  const sizes: Size[] = [];
+  const faults = new Map<string, CofreError>();
+  await eachAtOnce(ids, async (id) => {
+    try {
+      const { rows, rawBytes } = (await readManifest(place, request, id)).content;
+      sizes.push({ id, rows, rawBytes });
+    } catch (error) {
+      if (!(error instanceof CofreError) || !FOLDERS_FAULT.has(error.code)) throw error;
+      faults.set(id, error);
+    }
+  });
+  return { sizes: sizes.sort((one, other) => (one.id < other.id ? -1 : 1)), faults };
+}
+
+/** Which are anomalous, and why: each is compared with the one before it that is not, as in a catalog that takes them in. */
+function judge(sizes: readonly Size[]): Map<string, string> {
+  const anomalies = new Map<string, string>();
+  let before: Size | undefined;
+  for (const size of sizes) {
+    const anomaly = before === undefined ? null : anomalyOf(size, before);
+    if (anomaly === null) before = size;
+    else anomalies.set(size.id, anomaly);
+  }
+  return anomalies;
+}
+
+/** A database that an operator has emptied and accepted looks like one that nobody has looked at for weeks. */
+function undecided(
+  { destination, to }: Request,
+  chosen: string,
+  doubtful: readonly string[],
+  anomalies: ReadonlyMap<string, string>,
+): CofreError {
+  const newest = doubtful.at(-1) ?? '';
+  return new CofreError(
+    'backup-anomalous',
+    `latest is not clear: the newest ${doubtful.length} backups of ${to} in ${destination} are anomalous: ${anomalies.get(newest) ?? ''}`,
+    {
+      hint: `which one is right? ${destination}:${newest} is the newest, ${destination}:${chosen} the last with as much in it as before`,
+    },
+  );
 }
 
 /** The first of them, as a hint names them. */

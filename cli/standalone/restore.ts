@@ -50,7 +50,7 @@ export async function restoreStandalone(options: GlobalOptions, given: RestoreOp
   requireKnown('destination', asked.destination, Object.keys(config.destinations));
   const stop = listenForStop();
   try {
-    const choice = await findBackup(config, asked, stop);
+    const choice = await findBackup(options, config, asked, stop);
     tellChoice(options, asked, choice);
     await requireServer(config, asked.to);
     const base = resolve(given.folder ?? join(hostOfThisMachine(config, asked.to).spool, '.standalone'));
@@ -95,12 +95,17 @@ function badInput(message: string, hint: string): CofreError {
   return new CofreError('bad-input', message, { hint });
 }
 
-async function findBackup(config: Config, { destination, to, wanted }: Asked, signal: AbortSignal): Promise<Choice> {
+async function findBackup(
+  options: GlobalOptions,
+  config: Config,
+  { destination, to, wanted }: Asked,
+  signal: AbortSignal,
+): Promise<Choice> {
   const settings = config.destinations[destination];
   if (settings === undefined) throw new CofreError('not-known', `there is no destination ${destination}`);
   const { environments } = config;
   return await withDestination(destination, settings, (place) =>
-    chooseManifest(place, { environments, destination, to, wanted, signal }),
+    chooseManifest(place, { environments, destination, to, wanted, signal, tell: (text) => say(options, text) }),
   );
 }
 
