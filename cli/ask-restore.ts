@@ -1,7 +1,7 @@
 import { listBackups, type BackupSummary } from '../catalog/backup-list.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { requireKnown } from './environment.ts';
-import { ask, bytesInWords, table } from './print.ts';
+import { ask, bytesInWords, table, tell } from './print.ts';
 import type { RestoreOptions } from './restore.ts';
 
 const SHOWN = 10;
@@ -42,8 +42,4 @@ function rowOf({ id, startedAt, sizeBytes, anomalous, copies }: BackupSummary, n
   const where = copies.filter(({ state }) => state === 'verified').map(({ destination }) => destination);
   const size = sizeBytes === null ? '' : bytesInWords(sizeBytes);
   return [String(number), id, startedAt, size, `${where.join(', ')}${anomalous === true ? '; anomalous' : ''}`];
-}
-
-function tell(text: string): void {
-  process.stderr.write(`${text}\n`);
 }

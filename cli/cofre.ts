@@ -6,6 +6,7 @@ import { forbidCoreDumps } from '../processes/core-dumps.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { reportFailure } from './failure.ts';
+import { tell } from './print.ts';
 import type { GlobalOptions } from './session.ts';
 
 interface CommandModule {
@@ -75,7 +76,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 // Never with the fields that an error carries: what `pg` puts there quotes rows.
 process.on('uncaughtException', (error) => {
-  process.stderr.write(`cofre: ${error.stack ?? messageOf(error)}\n`);
+  tell(`cofre: ${error.stack ?? messageOf(error)}`);
   process.exit(EXIT.failed);
 });
 

@@ -1,3 +1,4 @@
+import { printable } from './print.ts';
 import type { GlobalOptions } from './session.ts';
 
 /** Where a followed run is shown: one line that changes on a terminal, only lasting lines in a log. */
@@ -20,14 +21,14 @@ export function openDisplay(options: GlobalOptions): Display {
   let shown = '';
   const draw = (text: string): void => {
     // Longer than the terminal, it would break into lines that cannot be taken back.
-    shown = text.slice(0, Math.max((out.columns > 0 ? out.columns : 80) - 1, 20));
+    shown = printable(text).slice(0, Math.max((out.columns > 0 ? out.columns : 80) - 1, 20));
     out.write(CLEAR_LINE + shown);
   };
   return {
     live,
     note(text) {
       if (options.quiet) return;
-      out.write(`${shown === '' ? '' : CLEAR_LINE}${text}\n`);
+      out.write(`${shown === '' ? '' : CLEAR_LINE}${printable(text)}\n`);
       if (shown !== '') draw(shown);
     },
     status(text) {

@@ -4,7 +4,7 @@ import type { TemporalConfig } from '../config/schema.ts';
 import type { EnsureInput } from '../workflows/inputs.ts';
 import { followRun } from './follow.ts';
 import { reportEnd, reportStart } from './outcome.ts';
-import { say } from './print.ts';
+import { printText, say } from './print.ts';
 import { readEnd, type RunEnd } from './run-end.ts';
 import type { GlobalOptions } from './session.ts';
 import { joinRun } from './start.ts';
@@ -46,7 +46,7 @@ async function ensureWith(client: Client, options: GlobalOptions, input: EnsureI
     // The run that was joined had not been asked to make an empty database.
     end = await followRun(client, options, await joinRun(client, order));
   }
-  if (end.reason === undefined && !options.json) process.stdout.write(`${end.state}\n`);
+  if (end.reason === undefined && !options.json) printText(end.state);
   return reportEnd(options, end);
 }
 

@@ -6,7 +6,7 @@ import { CofreError } from '../errors/error.ts';
 import { askDatabase } from './ask-database.ts';
 import { notKnown } from './environment.ts';
 import { examplesAndExits } from './help.ts';
-import { printJson, say } from './print.ts';
+import { printJson, printText, say } from './print.ts';
 import type { GlobalOptions } from './session.ts';
 
 interface EnsureOptions {
@@ -65,7 +65,7 @@ async function ensure(
         startedAt,
         finishedAt: new Date().toISOString(),
       });
-    else process.stdout.write('exists\n');
+    else printText('exists');
     return;
   }
   say(options, answer.says === 'missing' ? `the database of ${environment} does not exist` : answer.why);

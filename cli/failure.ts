@@ -1,11 +1,11 @@
 import { CofreError, messageOf } from '../errors/error.ts';
 import { EXIT, exitCodeOfError } from './exit.ts';
-import { Interrupted, printJson } from './print.ts';
+import { Interrupted, printJson, tell } from './print.ts';
 
 /** Prints why a command failed, in words for people and with --json for scripts, and gives the exit code. */
 export function reportFailure(thrown: unknown, options: { json: boolean }): number {
   if (thrown instanceof Interrupted) {
-    process.stderr.write(`\ncofre: ${thrown.message}\n`);
+    tell(`\ncofre: ${thrown.message}`);
     return EXIT.interrupted;
   }
   const error = asCofreError(thrown);
@@ -14,14 +14,14 @@ export function reportFailure(thrown: unknown, options: { json: boolean }): numb
     const { code, message, hint } = error;
     printJson({ error: { code, message, ...(hint === undefined ? {} : { hint }) } });
   }
-  if (process.env['COFRE_DEBUG'] === '1' && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
+  if (process.env['COFRE_DEBUG'] === '1' && thrown instanceof Error) tell(thrown.stack ?? '');
   return exitCodeOfError(error);
 }
 
 /** The two lines that every failure has: what happened, and what to do next. */
 export function printReason({ message, hint }: { message: string; hint?: string | undefined }): void {
-  process.stderr.write(`cofre: ${message}\n`);
-  if (hint !== undefined && hint !== '') process.stderr.write(`  → ${hint}\n`);
+  tell(`cofre: ${message}`);
+  if (hint !== undefined && hint !== '') tell(`  → ${hint}`);
 }
 
 /** Errors of Temporal's client are told by name: loading its classes would cost every command their time. */

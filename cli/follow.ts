@@ -5,6 +5,7 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import { CofreError } from '../errors/error.ts';
 import { openDisplay, type Display } from './display.ts';
 import { EXIT } from './exit.ts';
+import { tell } from './print.ts';
 import { readEnd, type RunEnd } from './run-end.ts';
 import type { GlobalOptions } from './session.ts';
 import { Teller } from './teller.ts';
@@ -61,8 +62,8 @@ async function look(handle: WorkflowHandle, teller: Teller, lost: LostConnection
 function leaveOnInterrupt(workflowId: string, display: Display): () => void {
   const leave = (): void => {
     display.clear();
-    process.stderr.write(
-      `\ncofre: the run goes on without this command\n  → cofre follow ${workflowId} attaches again, cofre cancel ${workflowId} ends it\n`,
+    tell(
+      `\ncofre: the run goes on without this command\n  → cofre follow ${workflowId} attaches again, cofre cancel ${workflowId} ends it`,
     );
     process.exit(EXIT.interrupted);
   };

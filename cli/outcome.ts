@@ -10,7 +10,7 @@ import type { SyncResult } from '../workflows/sync-catalog.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import { printReason } from './failure.ts';
 import { holdInWords } from './hold/words.ts';
-import { bytesInWords, durationInWords, printJson, say } from './print.ts';
+import { bytesInWords, durationInWords, printJson, printText, say } from './print.ts';
 import type { RunEnd } from './run-end.ts';
 import { syncInWords } from './sync-words.ts';
 import type { GlobalOptions } from './session.ts';
@@ -63,7 +63,7 @@ export function reportStart(options: GlobalOptions, run: RunId, environment: str
   if (options.json) {
     printJson({ ...run, state: 'running', environment, startedAt: new Date().toISOString(), finishedAt: null });
   } else {
-    process.stdout.write(`${run.workflowId}\n`);
+    printText(run.workflowId);
   }
   say(options, `started; cofre follow ${run.workflowId} shows it`);
 }

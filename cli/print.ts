@@ -5,9 +5,30 @@ import type { GlobalOptions } from './session.ts';
 
 export { bytesInWords, durationInWords } from '../workflows/words.ts';
 
-/** Text for people: to stderr, because stdout is for what scripts read. Nothing with --quiet. */
-export function say(options: GlobalOptions, text: string): void {
-  if (!options.quiet) process.stderr.write(`${text}\n`);
+/** What moves a cursor, paints, or turns the direction of writing. Lines and columns are ours. */
+const UNPRINTABLE = /(?![\n\t])[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu;
+
+/**
+ * The same text with what a terminal would obey written out, as in `\u001b`: names come from databases, from Temporal and from
+ * manifests that others can write, and whoever reads an error must see what it says.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Text for people, as all that is not asked for: to stderr, because stdout is for what scripts read. */
+export function tell(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
+}
+
+/** The same, but nothing with --quiet. */
+export function say(options: Pick<GlobalOptions, 'quiet'>, text: string): void {
+  if (!options.quiet) tell(text);
+}
+
+/** What a command was asked for, in words: to stdout. */
+export function printText(text: string): void {
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 /** The one JSON document of a command with --json. */
@@ -54,7 +75,7 @@ export async function ask(
     reader.once('close', () => reject(new Interrupted('interrupted at the question; nothing was started')));
   });
   try {
-    return (await Promise.race([reader.question(question), gone])).trim();
+    return (await Promise.race([reader.question(printable(question)), gone])).trim();
   } finally {
     gone.catch(() => undefined);
     reader.close();

@@ -14,7 +14,7 @@ import { requireKnown } from './environment.ts';
 import { EXIT } from './exit.ts';
 import { followRun } from './follow.ts';
 import { reportEnd } from './outcome.ts';
-import { ask, confirm, say, table } from './print.ts';
+import { ask, confirm, say, table, tell } from './print.ts';
 import type { RestoreOptions } from './restore.ts';
 import { Session, type GlobalOptions } from './session.ts';
 import { startAndReport } from './start-and-report.ts';
@@ -97,7 +97,7 @@ export async function isWantedAsPlanned(
   }
   const preview = planned.result as RestorePreview;
   // A plan is shown even with --quiet: nobody restores what they have not seen.
-  process.stderr.write(`${planInWords(inRows(preview))}\n`);
+  tell(planInWords(inRows(preview)));
   if (await isWanted(options, preview)) return true;
   say(options, 'nothing was done');
   process.exitCode = EXIT.refused;

@@ -3,7 +3,7 @@ import type { WorkflowExecutionInfo } from '@temporalio/client';
 
 import { CofreError } from '../errors/error.ts';
 import { examplesAndExits } from './help.ts';
-import { durationInWords, printJson, say, table } from './print.ts';
+import { durationInWords, printJson, printText, say, table } from './print.ts';
 import type { GlobalOptions } from './session.ts';
 
 const MOST = 200;
@@ -50,7 +50,7 @@ async function list(options: GlobalOptions, { environment, all }: { environment?
       });
     }
     if (options.json) printJson(runs);
-    else if (runs.length > 0) process.stdout.write(`${table([HEADING, ...runs.map(rowOf)])}\n`);
+    else if (runs.length > 0) printText(table([HEADING, ...runs.map(rowOf)]));
     if (runs.length === 0)
       say(
         options,

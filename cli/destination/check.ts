@@ -4,7 +4,7 @@ import { checkDestination, type DestinationReport, type Finding } from '../../de
 import type { Speed } from '../../destinations/check/speed.ts';
 import { EXIT } from '../exit.ts';
 import { examplesAndExits } from '../help.ts';
-import { Interrupted, bytesInWords, durationInWords, printJson, say } from '../print.ts';
+import { Interrupted, bytesInWords, durationInWords, printJson, printText, say } from '../print.ts';
 import type { GlobalOptions } from '../session.ts';
 import { findDestination } from './find.ts';
 
@@ -26,12 +26,12 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
       const report = await untilInterrupted((signal) =>
         checkDestination(name, config, {
           signal,
-          onFinding: (finding) => void (options.json || process.stdout.write(`${findingInWords(finding)}\n`)),
+          onFinding: (finding) => void (options.json || printText(findingInWords(finding))),
         }),
       );
       const good = report.findings.every(({ kept }) => kept) && report.left === undefined;
       if (options.json) printJson({ destination: name, good, ...report });
-      else process.stdout.write(`${endInWords(name, report, good)}\n`);
+      else printText(endInWords(name, report, good));
       process.exitCode = good ? EXIT.done : EXIT.failed;
     });
 }

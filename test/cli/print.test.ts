@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { exitCodeOf } from '../../cli/exit.ts';
-import { bytesInWords, confirm, durationInWords, table } from '../../cli/print.ts';
+import { bytesInWords, confirm, durationInWords, printable, table } from '../../cli/print.ts';
 import { Rates, stepInWords, type StepNow } from '../../cli/progress.ts';
 import { clock } from '../../cli/clock.ts';
 
@@ -25,6 +25,11 @@ describe('what people read', () => {
       '3 d 0 h',
     ]);
     assert.deepEqual([7_900, 3_723_000].map(clock), ['0:07', '1:02:03']);
+  });
+
+  test('what a terminal would obey is written out, and letters of any script are not', () => {
+    const name = 'ações\u001b[2J\r\u202ehcor\u0007\u009b1m\u2028 日本\t|\n';
+    assert.equal(printable(name), 'ações\\u001b[2J\\u000d\\u202ehcor\\u0007\\u009b1m\\u2028 日本\t|\n');
   });
 
   test('columns are aligned, and no line ends in blanks', () => {
