@@ -1,13 +1,14 @@
 import { lstat, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
-import { CofreError } from '../errors/error.ts';
+import { CofreError, nativeCode } from '../errors/error.ts';
 
 /**
  * Makes a folder for what nobody else may see, such as password files, or takes one that is.
  * @throws CofreError `access-denied` for a link, another user's folder, or one that others may look into.
  */
 export async function makePrivateFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolder(path);
   const found = await lstat(path);
   if (!found.isDirectory()) throw refusal(path, 'is not a folder but something else, such as a link');
   requireOwner(path, found.uid);
@@ -18,10 +19,24 @@ export async function makePrivateFolder(path: string): Promise<void> {
 
 /** Makes a folder in which others may look around at most. @throws CofreError `access-denied` */
 export async function makeOwnFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolder(path);
   const found = await stat(path);
   requireOwner(path, found.uid);
   if ((found.mode & 0o022) !== 0) throw refusal(path, `can be written to by others (mode ${modeOf(found)})`);
+}
+
+/** With its parents; not by Node's own `recursive`, which never ends where a folder exists and takes no other in it, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (nativeCode(error) === 'EEXIST') return;
+    if (nativeCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path, { mode: 0o700 }).catch((again: unknown) => {
+      if (nativeCode(again) !== 'EEXIST') throw again;
+    });
+  }
 }
 
 function requireOwner(path: string, uid: number): void {

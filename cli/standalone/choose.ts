@@ -21,7 +21,7 @@ export interface Choice {
   readonly anomaly: string | null;
   /** Newer ones that `latest` does not mean, and why. */
   readonly passedOver: readonly { readonly backupId: string; readonly why: string }[];
-  /** The other backups of the environment there, the newest first. */
+  /** The other backups of the environment there whose manifest is whole, the newest first. */
   readonly others: readonly string[];
 }
 
@@ -58,9 +58,8 @@ export async function chooseManifest(place: Destination, request: Request): Prom
   const isLatest = wanted.backup === 'latest';
   if (isLatest ? ids.length === 0 : !ids.includes(wanted.backup)) throw await noBackup(place, request, ids);
 
-  const considered = ids.filter((id) => isLatest || id <= wanted.backup);
-  if (considered.length > FEW) tell(`reads the ${considered.length} manifests of ${to} in ${destination}`);
-  const { sizes, faults } = await readSizes(place, request, considered);
+  if (ids.length > FEW) tell(`reads the ${ids.length} manifests of ${to} in ${destination}`);
+  const { sizes, faults } = await readSizes(place, request, ids);
   const anomalies = judge(sizes);
   const passedOver = new Map([...faults].map(([id, { message }]) => [id, message]));
   for (const [id, why] of anomalies)
@@ -78,7 +77,7 @@ export async function chooseManifest(place: Destination, request: Request): Prom
       .filter(([id]) => isLatest && newer(id))
       .sort()
       .map(([backupId, why]) => ({ backupId, why })),
-    others: ids.filter((id) => id !== chosen).reverse(),
+    others: ids.filter((id) => id !== chosen && !faults.has(id)).reverse(),
   };
 }
 

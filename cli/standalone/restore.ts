@@ -87,6 +87,7 @@ function requireSense(options: GlobalOptions, given: RestoreOptions): Asked {
       `"${standalone.slice(0, 120)}" does not say where which backup is`,
       'write DESTINATION:BACKUP, such as volume:latest or volume:20261120T210000Z-1f3a9c04',
     );
+  if (given.folder === '') throw badInput('--folder is empty', 'name a folder with room for the backup: --folder DIR');
   if (to === undefined) throw badInput('--to is missing', 'say which environment to restore into: --to ENV');
   return { destination, to, wanted: { environment, backup: id } };
 }
@@ -201,7 +202,9 @@ async function restoreHere(options: GlobalOptions, here: Here): Promise<void> {
     const answer = isWantedAsPlanned(client, options, input, { follow, inRows });
     if (!(await unlessStopped(answer, stop))) return;
     const end = await follow(await startRun(client, restoreOrder(input)));
-    process.exitCode = reportEnd(options, end, (done) => restoredAlone(done, up.config));
+    process.exitCode = reportEnd(options, withOwnHint(end, destination, choice), (done) =>
+      restoredAlone(done, up.config),
+    );
     if (end.reason === undefined) return;
     if (stop.aborted && end.reason.code === 'cancelled') process.exitCode = EXIT.interrupted;
     else if (choice.others.length > 0)
@@ -209,6 +212,14 @@ async function restoreHere(options: GlobalOptions, here: Here): Promise<void> {
   } finally {
     await session.close();
   }
+}
+
+/** The ordinary restore knows other copies by a catalog, and would point to commands that need one. */
+function withOwnHint(end: RunEnd, destination: string, { manifest, others }: Choice): RunEnd {
+  if (end.reason?.code !== 'bad-content') return end;
+  const elsewhere = `another destination may have ${manifest.backupId} whole`;
+  const another = others[0] === undefined ? '' : `, or take another backup: ${destination}:${others[0]}`;
+  return { ...end, reason: { ...end.reason, hint: `${elsewhere}${another}` } };
 }
 
 /** The question alone cannot be taken back: whoever is gone does not answer it. */

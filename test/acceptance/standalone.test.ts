@@ -139,6 +139,8 @@ describe('when all is lost: a restore with a configuration file and a destinatio
       refused(2, /--to is missing/, 'volume:latest'),
       refused(3, none, 'volume:20200101T000000Z-00000000', ...to),
       refused(1, damaged, `volume:${DAMAGED}`, ...to),
+      refused(2, /--folder is empty/, 'volume:latest', ...to, '--folder', ''),
+      refused(1, /folder \/proc\/nowhere\S* cannot be made/, 'volume:latest', ...to, '--folder', '/proc/nowhere'),
       refused(1, /the server 127\.0\.0\.1:\d+ failed/, 'volume:latest', ...to, '--config', elsewhere),
     ]);
     assert.deepEqual(await scratch(), []);
@@ -197,6 +199,17 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     assert.equal((await held.sql(`SELECT FROM pg_database WHERE datname = '${old}' AND NOT datallowconn`)).length, 1);
     assert.match(stderr, /no catalog has recorded this restore/);
     assert.deepEqual([await leftOnServer(), await scratch()], [[], []]);
+  });
+
+  it('an archive that is damaged is refused with what else there is, and the live database stays', async () => {
+    const path = join(installation.backups, 'shop', emptied);
+    const [archive = ''] = (await readdir(path, { recursive: true })).filter((name) => name.endsWith('.tar'));
+    const bytes = await readFile(join(path, archive));
+    await writeFile(join(path, archive), bytes.with(bytes.length >> 1, ~(bytes[bytes.length >> 1] ?? 0) & 0xff));
+    const other = `another destination may have ${emptied} whole, or take another backup: volume:${whole}`;
+    await refused(1, new RegExp(other), `volume:${emptied}`, '--to', 'shop', '--yes');
+    await writeFile(join(path, archive), bytes);
+    assert.deepEqual([await held.liveRows(), await leftOnServer(), await scratch()], [[2_000], [], []]);
   });
 
   if (!isLong) return;
