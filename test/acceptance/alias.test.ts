@@ -67,7 +67,7 @@ describe('the alias for consumers from before Cofre', () => {
     assert.equal(await restored(), 6000);
     assert.deepEqual(await readdir(join(installation.backups, 'acme')), ['database_latest.dump.gz']);
     assert.deepEqual(await readdir(join(installation.spool, 'shop')).catch(() => []), []);
-    const { sync } = await installation.json<{ sync: { destinations: { differences: unknown[] }[] } }>(['sync']);
+    const { sync } = await installation.json<{ sync: object }>(['sync']);
     assert.doesNotMatch(JSON.stringify(sync), /database_latest/);
   });
 
