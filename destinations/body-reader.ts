@@ -55,6 +55,19 @@ export class BodyReader {
   }
 }
 
+/** A small body, in memory. @throws CofreError `bad-content`; `signal.reason`. */
+export async function readWhole(body: Body, signal: AbortSignal | undefined): Promise<Buffer> {
+  const reader = new BodyReader(body, signal);
+  try {
+    const bytes = await reader.fill(Buffer.allocUnsafe(body.sizeBytes));
+    signal?.throwIfAborted();
+    await reader.finish();
+    return bytes;
+  } finally {
+    await reader.close();
+  }
+}
+
 interface Source {
   /** Gives how many bytes now stand in `buffer` from `offset` on; 0 at the end. */
   read(buffer: Buffer, offset: number): Promise<number>;

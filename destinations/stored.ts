@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
-import type { Destination, StoreMode } from './destination.ts';
+import type { Body, CallOptions, Destination, StoredObject, StoreMode } from './destination.ts';
 
 /** What was asked of a destination; undefined where the object is not there. */
 export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
@@ -22,6 +22,29 @@ export async function isSame(compared: Promise<boolean>, mode: StoreMode): Promi
     if (mode === 'replace' && error instanceof CofreError && error.code === 'already-exists') return false;
     throw error;
   }
+}
+
+/**
+ * Whether what is stored is the same as `body`, by reading it; gives nothing but true.
+ * @throws CofreError `already-exists` when it is something else.
+ */
+export async function requireSame(
+  place: Pick<Destination, 'get' | 'url'>,
+  { key, sizeBytes }: StoredObject,
+  body: Body,
+  { signal }: CallOptions,
+): Promise<boolean> {
+  if (sizeBytes === body.sizeBytes && (await hashOf(place, key, signal)) === body.sha256) return true;
+  throw new CofreError('already-exists', `${key} exists in ${place.url} and is another object`, {
+    hint: 'objects are never replaced: look who else writes there',
+  });
+}
+
+/** What is said to a service that says yes and has something else. */
+export function falseYes(url: string, key: string, what: string): CofreError {
+  return new CofreError('destination-unavailable', `${url} said that it had stored ${key}, and ${what}`, {
+    hint: 'no copy is counted; ask whoever runs that service',
+  });
 }
 
 /** A small object, in memory. Of a larger one than `maxBytes` only so much is read as shows it: more than that. */

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isAliasKey } from '../../config/alias.ts';
 import type { GcsConfig } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { BodyReader } from '../body-reader.ts';
+import { readWhole } from '../body-reader.ts';
 import type {
   Body,
   CallOptions,
@@ -18,7 +17,7 @@ import type {
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn, type Inspection } from '../pass-on.ts';
 import { partOf } from '../range.ts';
-import { isSame } from '../stored.ts';
+import { falseYes, isSame, requireSame } from '../stored.ts';
 import { GcsBucket, type BucketOptions, type ObjectResource } from './bucket.ts';
 import { Crc32c } from './checksum.ts';
 import { toGcsError } from './errors.ts';
@@ -213,27 +212,11 @@ export class GcsDestination implements Destination {
   /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
   async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
     const found = await this.#bucket.describe(this.#bucket.nameOf(key), options.signal);
-    if (found === undefined) return false;
-    if (Number(found.size) === body.sizeBytes) {
-      const hash = createHash('sha256');
-      for await (const chunk of await this.get(key, options)) hash.update(chunk as Buffer);
-      if (hash.digest('hex') === body.sha256) return true;
-    }
-    throw new CofreError('already-exists', `${key} exists in ${this.url} and is another object`, {
-      hint: 'objects are never replaced: look who else writes there',
-    });
+    return found !== undefined && (await requireSame(this, { key, sizeBytes: Number(found.size) }, body, options));
   }
 
   async #putAtOnce(object: string, body: Body, { signal, pace }: PutOptions, mode: StoreMode): Promise<Uploaded> {
-    const reader = new BodyReader(body, signal);
-    let bytes: Buffer;
-    try {
-      bytes = await reader.fill(Buffer.allocUnsafe(body.sizeBytes));
-      signal?.throwIfAborted();
-      await reader.finish();
-    } finally {
-      await reader.close();
-    }
+    const bytes = await readWhole(body, signal);
     await pace?.(bytes.length);
     return await createObject(this.#bucket, object, bytes, mode, signal);
   }
@@ -260,17 +243,11 @@ export class GcsDestination implements Destination {
       await sleep(LOOK_AGAIN_MS, undefined, signal === undefined ? {} : { signal });
       found = await this.#bucket.describe(name, signal);
     }
-    if (found === undefined) throw this.#falseYes(key, 'there is none');
+    if (found === undefined) throw falseYes(this.url, key, 'there is none');
     if (isNew(object) && isNew(found) && found.crc32c !== undefined) return;
     // Ours: whatever else has come to stand there is not this put's to remove.
     if (mode === 'create') await this.#bucket.remove(name, signal, object.generation ?? found.generation);
-    throw this.#falseYes(key, `it has ${found.size ?? 'no'} of ${body.sizeBytes} bytes, or others`);
-  }
-
-  #falseYes(key: string, what: string): CofreError {
-    return new CofreError('destination-unavailable', `${this.url} said that it had stored ${key}, and ${what}`, {
-      hint: 'no copy is counted; ask whoever runs that service',
-    });
+    throw falseYes(this.url, key, `it has ${found.size ?? 'no'} of ${body.sizeBytes} bytes, or others`);
   }
 }
 

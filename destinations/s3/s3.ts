@@ -6,13 +6,12 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { crc32 } from '@node-rs/crc32';
-import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { S3Config } from '../../config/destination-schema.ts';
 import { CofreError } from '../../errors/error.ts';
-import { BodyReader } from '../body-reader.ts';
+import { readWhole } from '../body-reader.ts';
 import type {
   Body,
   CallOptions,
@@ -24,7 +23,7 @@ import type {
 } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn } from '../pass-on.ts';
-import { isSame, unlessMissing } from '../stored.ts';
+import { falseYes, isSame, requireSame, unlessMissing } from '../stored.ts';
 import { S3Bucket, type BucketOptions } from './bucket.ts';
 import { checksumOf, crc32InBase64 } from './checksum.ts';
 import { toS3Error } from './errors.ts';
@@ -180,15 +179,7 @@ export class S3Destination implements Destination {
   /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
   async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
     const found = await unlessMissing(this.#head(key, options));
-    if (found === undefined) return false;
-    if (found.sizeBytes === body.sizeBytes) {
-      const hash = createHash('sha256');
-      for await (const chunk of await this.get(key, options)) hash.update(chunk as Buffer);
-      if (hash.digest('hex') === body.sha256) return true;
-    }
-    throw new CofreError('already-exists', `${key} exists in ${this.url} and is another object`, {
-      hint: 'objects are never replaced: look who else writes there',
-    });
+    return found !== undefined && (await requireSame(this, { key, sizeBytes: found.sizeBytes }, body, options));
   }
 
   async #putAtOnce(
@@ -197,15 +188,7 @@ export class S3Destination implements Destination {
     { signal, onProgress, pace }: PutOptions,
     mode: StoreMode,
   ): Promise<number> {
-    const reader = new BodyReader(body, signal);
-    let bytes: Buffer;
-    try {
-      bytes = await reader.fill(Buffer.allocUnsafe(body.sizeBytes));
-      signal?.throwIfAborted();
-      await reader.finish();
-    } finally {
-      await reader.close();
-    }
+    const bytes = await readWhole(body, signal);
     await pace?.(bytes.length);
     await this.#bucket.ask(`to store ${object}`, signal, (client, call) =>
       client.send(
@@ -253,12 +236,6 @@ export class S3Destination implements Destination {
       client.send(new DeleteObjectCommand({ Bucket: this.#bucket.bucket, Key: object }), call),
     );
   }
-}
-
-function falseYes(url: string, key: string, what: string): CofreError {
-  return new CofreError('destination-unavailable', `${url} said that it had stored ${key}, and ${what}`, {
-    hint: 'no copy is counted; ask whoever runs that service',
-  });
 }
 
 function isRange({ start, length }: { start: number; length: number }): boolean {

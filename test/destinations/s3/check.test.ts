@@ -33,14 +33,17 @@ describe('the check of a bucket', () => {
 
   test('finds a service that ignores conditions, by writers who all believe that they won', async () => {
     let writers = 0;
+    let stored = 0;
     double.fault = ({ method, name, headers }) => {
       if (method !== 'PUT' || headers['if-none-match'] !== '*' || !name.endsWith('race')) return {};
-      writers += 1;
+      const turn = writers++;
       return {
+        // One after the other, so that the server, which keeps conditions, never sees what another one has stored.
         before: async () => {
-          await until('all have looked', () => writers === 4);
+          await until('all have looked, and it is its turn', () => writers === 4 && stored === turn);
           await rm(pathOf(name), { force: true });
         },
+        after: () => Promise.resolve(void (stored += 1)),
       };
     };
     const report = await check();
