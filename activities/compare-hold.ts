@@ -3,7 +3,7 @@ import { isSameHold } from '../catalog/hold.ts';
 import { fileOf, liveHold, recordHoldFile, takeHold, takeUnreadable } from '../catalog/holds.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { Destination } from '../destinations/destination.ts';
-import { CofreError, messageOf } from '../errors/error.ts';
+import { CofreError, messageOf, type ErrorCode } from '../errors/error.ts';
 import type { Differences } from './differences.ts';
 import { layHold, readHoldFile, type HeldCopy } from './hold-file.ts';
 
@@ -50,6 +50,9 @@ export async function compareHold(comparing: Comparing, copy: HeldCopy): Promise
   }
 }
 
+/** Why one file cannot be written where others can: rights, or something that is in its way. */
+const THIS_ONES: ReadonlySet<ErrorCode> = new Set(['access-denied', 'already-exists', 'invalid-key']);
+
 async function lay(
   { catalog, place, signal }: Comparing,
   copy: HeldCopy,
@@ -61,7 +64,7 @@ async function lay(
     tell(`${was}; it was written`);
   } catch (error) {
     // The rest of this destination can be compared all the same.
-    if (!(error instanceof CofreError) || error.code !== 'access-denied') throw error;
+    if (!(error instanceof CofreError) || !THIS_ONES.has(error.code)) throw error;
     tell(`${was}, and it could not be written: ${messageOf(error)}`);
   }
 }

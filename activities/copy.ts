@@ -123,13 +123,17 @@ function otherManifest(backupId: string, name: string): CofreError {
   });
 }
 
-/** @throws what the last source said, when none could be read; at once what the target said. */
+/** @throws CofreError `no-backup` without a source; what the last source said, when none could be read; at once what the target said. */
 async function fromFirstOf(
   catalog: Catalog,
   backupId: string,
   sources: readonly NamedDestination[],
   copy: (source: Destination, name: string) => Promise<void>,
 ): Promise<string> {
+  if (sources.length === 0)
+    throw new CofreError('no-backup', `no other copy of ${backupId} is verified: there is nothing to copy it from`, {
+      hint: `cofre show ${backupId} tells what became of its copies`,
+    });
   const failures: string[] = [];
   let last: unknown;
   for (const { name, config } of sources) {

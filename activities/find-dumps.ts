@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { backupStates } from '../catalog/backups.ts';
 import { newBackupId } from '../catalog/backup-id.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { liesAhead } from '../catalog/times.ts';
 import { dumpMatcher, environmentsByNamespace } from '../config/adoption.ts';
 import type { AppliedConfig, EnvironmentConfig } from '../config/schema.ts';
 import type { Destination, StoredObject } from '../destinations/destination.ts';
@@ -46,7 +47,6 @@ const AT_MOST = 100;
 const REFUSED_TOLD = 20;
 /** The head of an archive in whatever it is wrapped, and what tells two dumps of one database apart: a block of zstd has up to 128 KiB. */
 const HEAD_BYTES = 256 * 1024;
-const CLOCKS_APART_MS = 5 * 60_000;
 
 export interface SearchForDumps {
   readonly catalog: Catalog;
@@ -162,7 +162,7 @@ function describe(
   const { timezone = environment.timezone } = adopt;
   const takenAt = toInstant(localMs, timezone);
   // It would count as newer than the backups that are made now.
-  if (takenAt.getTime() > Date.now() + CLOCKS_APART_MS)
+  if (liesAhead(takenAt))
     return `by its clock, read as that of ${timezone}, it will be made at ${takenAt.toISOString()}: adopt.timezone is that of the machine that dumps`;
   const copies = config.policies[environment.policy]?.copies;
   const to = copies?.to ?? [];

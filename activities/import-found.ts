@@ -1,7 +1,8 @@
-import { objectPrefix } from '../catalog/backup-id.ts';
+import { objectPrefix, timeOfId } from '../catalog/backup-id.ts';
 import { flagImported, importBackup, type Imported } from '../catalog/import-backup.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { Catalog } from '../catalog/open.ts';
+import { liesAhead } from '../catalog/times.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { CofreError } from '../errors/error.ts';
@@ -34,6 +35,7 @@ export class Importer {
     // Removed in this moment.
     if (manifest === undefined) return 'nothing';
     requireOwn(this.#environments, manifest, folder);
+    requirePast(manifest);
     const imported = await importBackup(this.#catalog, { manifest, ...this.#run });
     const { id } = manifest.environment;
     if (imported === 'backup') this.#imported.set(id, (this.#imported.get(id) ?? new Set()).add(manifest.backupId));
@@ -64,4 +66,16 @@ export function requireOwn(environments: AppliedConfig['environments'], manifest
       `it is a backup of another ${environment.id}: ${theirs}, not ${own.stage} of ${own.customer}`,
     );
   }
+}
+
+/**
+ * What says that it is from a time to come would be the latest until then, whatever is backed up meanwhile.
+ * @throws CofreError `refused`, whose message goes on after "not taken: ".
+ */
+export function requirePast({ backupId, snapshotAt }: Manifest): void {
+  if (!liesAhead(timeOfId(backupId)) && !liesAhead(new Date(snapshotAt))) return;
+  const now = new Date().toISOString();
+  throw new CofreError('refused', `its data are of ${snapshotAt}, a time to come by the clock here (${now})`, {
+    hint: 'if that clock is wrong, set it; else look who put it there, or whose clock was wrong then',
+  });
 }

@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 /**
  * Resolves which copies are read again: those of one backup, or those whose proof is oldest: all of them, and for a routine the
  * share that makes its turn come round within its `within`.
- * @throws CofreError `not-known`; `refused` for a backup of another environment.
+ * @throws CofreError `not-known`; `refused` for a backup of another environment, or one of which no copy was ever proven.
  */
 export async function resolveVerify(catalog: Catalog, request: VerifyRequest): Promise<VerifyPlan> {
   const { version, config } = await readApplied(catalog);
@@ -48,8 +48,18 @@ async function dueCopies(
 ): Promise<VerifyPlan['due']> {
   if (backup !== undefined) {
     const found = await getBackup(catalog, backup);
-    if (found.environment === environment) return await provenCopies(catalog, backup, destinations);
-    throw new CofreError('refused', `the backup ${backup} is of ${found.environment}, not of ${environment}`);
+    if (found.environment !== environment)
+      throw new CofreError('refused', `the backup ${backup} is of ${found.environment}, not of ${environment}`);
+    const proven = await provenCopies(catalog, backup, destinations);
+    if (proven.length > 0) return proven;
+    const copies = found.copies.map(({ destination, state }) => `${destination}: ${state}`).join(', ');
+    throw new CofreError(
+      'refused',
+      `no copy of ${backup} was proven before, to be read again (${copies || 'it has none'})`,
+      {
+        hint: 'cofre sync --repair proves what lies in the destinations, and makes what is missing',
+      },
+    );
   }
   const { nights, withinMs } = shareOf(config, routine);
   const overdue = new Date(Date.parse(startedAt) - withinMs).toISOString();

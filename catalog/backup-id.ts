@@ -18,6 +18,11 @@ export function isBackupId(text: string): boolean {
   return ID.test(text);
 }
 
+/** When a backup was begun, by its id. */
+export function timeOfId(backupId: string): Date {
+  return new Date(backupId.replace(/^(....)(..)(..)T(..)(..)(..)Z-.*$/, '$1-$2-$3T$4:$5:$6Z'));
+}
+
 /** Whether something in the configuration may be called that: an environment, a routine, a destination. */
 export function isName(text: string): boolean {
   return NAME.test(text);

@@ -1,6 +1,7 @@
 import { getBackup, type BackupDetail } from './backup-list.ts';
 import type { BackupState } from './backup-states.ts';
 import type { Catalog, Queries } from './open.ts';
+import { CLOCKS_APART_MS } from './times.ts';
 import { VERIFIED } from './verified.ts';
 
 const PASSED_OVER_SHOWN = 20;
@@ -75,7 +76,8 @@ export async function verifiedSince(
 
 /**
  * A backup of the environment whose data are newer than those of `snapshotAt` (ISO 8601), with a verified copy and good for the
- * alias: streamed, by Cofre, and not anomalous. Its run may still be under way. undefined: there is none.
+ * alias: streamed, by Cofre, and not anomalous. Its run may still be under way. One whose clock was ahead of all others' is not
+ * newer: it would keep every later backup from being published. undefined: there is none.
  */
 export async function newerForAlias(
   catalog: Queries,
@@ -85,10 +87,10 @@ export async function newerForAlias(
   const [row] = await catalog.query<{ id: string }>(
     `SELECT b.id FROM cofre.backups b JOIN cofre.manifests m ON m.backup_id = b.id
      WHERE b.environment = $1 AND b.state IN ('running', 'complete', 'incomplete') AND b.pipeline = 'streamed'
-       AND NOT b.anomalous AND NOT b.adopted AND m.snapshot_at > $2
+       AND NOT b.anomalous AND NOT b.adopted AND m.snapshot_at > $2 AND m.snapshot_at < clock_timestamp() + $3 * interval '1 ms'
        AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state = 'verified')
      ORDER BY m.snapshot_at DESC LIMIT 1`,
-    [environment, snapshotAt],
+    [environment, snapshotAt, CLOCKS_APART_MS],
   );
   return row?.id;
 }

@@ -18,7 +18,7 @@ export function syncInWords(
   const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
   const lines = [`compared ${copies} ${copies === 1 ? 'copy' : 'copies'} in ${took}`];
   for (const { destination, reason } of notCompared) {
-    lines.push(`  ${destination}: not compared, nothing there was marked: ${reason.message}`);
+    lines.push(`  ${destination}: not compared to its end: ${reason.message}`);
     if (reason.hint !== undefined) lines.push(`    → ${reason.hint}`);
   }
   for (const one of compared) lines.push(`  ${one.destination}: ${countsInWords(one)}`);

@@ -83,7 +83,7 @@ function nextStep(progress: BackupProgress): string {
       return `\`cofre ensure ${id}\` brings it back from its latest backup.${left}`;
     return `${mendFirst(reason)}; then \`cofre backup ${id}\`, or above More Actions, Start Workflow Like This One.${left}`;
   }
-  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (waits.size > 0) return waitNext(waits);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   const missing = missingCopies(progress);
   if (progress.dumped?.anomaly != null)

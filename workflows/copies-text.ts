@@ -59,7 +59,7 @@ function nextStep(progress: CopiesProgress, step: 'copies' | 'done' | Reason): s
     return step.code === 'cancelled'
       ? 'none. The copies that were verified stay.'
       : `${mendFirst(step)}; then start it again.`;
-  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (waits.size > 0) return waitNext(waits);
   if (step === 'copies') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   const places = [...new Set(missingOf(progress).map(({ destination }) => destination))];
   if (places.length === 0) return 'none.';

@@ -41,7 +41,7 @@ async function dropOnSomeHost({ hosts, ...step }: Removal, title: string): Promi
   const show = (): void => {
     const waiting = waits.size > 0;
     const state = waiting ? waitState(waits) : '**Now:** drops the database.';
-    const next = waiting ? waitNext(waits, endsAt.toISOString()) : 'none for you.';
+    const next = waiting ? waitNext(waits) : 'none for you.';
     showPhase(waiting ? 'waiting' : 'cleaning', { title, state, next }, waiting ? 'resource' : 'nothing');
   };
   show();

@@ -44,20 +44,27 @@ export async function publishAliases(job: AliasJob, isTime: () => boolean, isBac
     return; // The run was cancelled, or its host is lost, and so are its copies.
   }
   if (!isBackup()) return;
-  for (const destination of plan.destinations.filter(({ name }) => alias.to.includes(name))) {
-    onOutcome(
-      anomaly === null
-        ? await publish(job, destination)
-        : { destination: destination.name, state: 'kept', why: 'this backup is marked as anomalous' },
-    );
+  const destinations = plan.destinations.filter(({ name }) => alias.to.includes(name));
+  if (anomaly !== null) {
+    for (const { name } of destinations)
+      onOutcome({ destination: name, state: 'kept', why: 'this backup is marked as anomalous' });
+    return;
   }
+  // Who has to wait comes last: the others are not to wait with it.
+  const away: NamedDestination[] = [];
+  for (const destination of destinations) {
+    const outcome = await publish(job, destination, new Date());
+    if (outcome.reason !== undefined && DESTINATION_TROUBLE.has(outcome.reason.code)) away.push(destination);
+    else onOutcome(outcome);
+  }
+  const waitsUntil = new Date(Math.min(Date.parse(plan.endsAt), Date.now() + LONGEST_WAIT_MS));
+  for (const destination of away) onOutcome(await publish(job, destination, waitsUntil));
 }
 
-async function publish(job: AliasJob, destination: NamedDestination): Promise<AliasOutcome> {
+async function publish(job: AliasJob, destination: NamedDestination, waitsUntil: Date): Promise<AliasOutcome> {
   const { plan, host, attempt, waitFor } = job;
   const { name } = destination;
   const endsAt = new Date(plan.endsAt);
-  const waitsUntil = new Date(Math.min(endsAt.getTime(), Date.now() + LONGEST_WAIT_MS));
   try {
     const published = await waitingForRoom(
       waitFor(destination, waitsUntil),

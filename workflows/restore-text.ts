@@ -120,7 +120,7 @@ function nextStep(progress: RestoreProgress): string {
     const mend = reason.code === 'cancelled' ? 'none' : `${mendFirst(reason)}; then start it again`;
     return `${mend}. ${live}${left}`;
   }
-  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (waits.size > 0) return waitNext(waits);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   if (result?.oldDatabase == null || removal === undefined) return `use the environment.${left}`;
   return `use the environment.${left} The replaced database is ${result.oldDatabase.name}, closed; ${runLink(removal.workflowId, 'this run')} removes it at ${timeInWords(removal.at)}. Cancel that run to keep it.`;

@@ -53,7 +53,7 @@ function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | R
     return '**Now:** lists its destinations, compares them with the catalog and adopts dumps of other jobs. Nothing is removed.';
   if (step === 'copies') return '**Now:** makes, proves or replaces the copies that are not as they should be.';
   const away = notCompared.map(({ destination }) => destination).join(', ');
-  if (away !== '') return `**Done, in part:** ${away} could not be compared; nothing there was marked.`;
+  if (away !== '') return `**Done, in part:** ${away} could not be compared to the end.`;
   const refused = refusedDumps(adopted).length;
   if (refused > 0 || moreDumps > 0) {
     const more = moreDumps === 0 ? '' : ` ${moreDumps} more are left for the next run.`;
@@ -70,7 +70,7 @@ function nextStep(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | 
     return step.code === 'cancelled'
       ? 'none. What was marked stays marked.'
       : `${mendFirst(step)}; then start it again.`;
-  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (waits.size > 0) return waitNext(waits);
   if (step !== 'done') return `none for you. The run ends by itself, by ${timeInWords(plan.endsAt)} at the latest.`;
   const mend = [...new Set(notCompared.map(({ reason }) => mendFirst(reason)))];
   if (unverified > 0) {

@@ -47,7 +47,7 @@ function nextStep({ plan, copies, waits }: ProofsProgress, step: 'copies' | 'don
     return step.code === 'cancelled'
       ? 'none. What was found until then stands.'
       : `${mendFirst(step)}; then start it again.`;
-  if (waits.size > 0) return waitNext(waits, plan.endsAt);
+  if (waits.size > 0) return waitNext(waits);
   const places = (state: ProofOutcome['state']): string =>
     [...new Set(copies.filter((copy) => copy.state === state).map(({ destination }) => destination))].join(', ');
   if (places('suspect') !== '')

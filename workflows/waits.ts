@@ -17,7 +17,7 @@ const FIRST_WAIT_MS = 15_000;
 const LONGEST_WAIT_MS = 10 * 60_000;
 
 /** For what a run waits now, and why. */
-export type Waits = Map<string, Reason>;
+export type Waits = Map<string, Reason & { readonly endsAt: Date }>;
 
 export interface Wait {
   /** The end of the run. */
@@ -44,7 +44,7 @@ export async function waitingForRoom<T>(
       if (isCancellation(error)) throw error;
       const reason = reasonOf(error);
       if (!worthWaiting.has(reason.code) || Date.now() + waitMs > endsAt.getTime()) throw error;
-      waits.set(what, reason);
+      waits.set(what, { ...reason, endsAt });
       show();
       try {
         await sleep(waitMs, { summary: `waits for ${what}: ${reason.code}` });
@@ -60,7 +60,9 @@ export function waitState(waits: Waits): string {
   return [...waits].map(([what, { message }]) => `**Waits for ${what}:** ${asWritten(message)}`).join('\n\n');
 }
 
-export function waitNext(waits: Waits, endsAt: string): string {
+export function waitNext(waits: Waits): string {
+  // Of several the longest: it holds for the run.
+  const endsAt = new Date(Math.max(...[...waits.values()].map((wait) => wait.endsAt.getTime())));
   const mend = [...new Set([...waits.values()].map(mendFirst))].join('; ');
-  return `${mend}. The run looks again by itself, at least every ${LONGEST_WAIT_MS / 60_000} minutes, until ${timeInWords(endsAt)}, and then goes on.`;
+  return `${mend}. The run looks again by itself, at least every ${LONGEST_WAIT_MS / 60_000} minutes, until ${timeInWords(endsAt.toISOString())}, and then goes on.`;
 }

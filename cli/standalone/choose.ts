@@ -1,5 +1,5 @@
 import { eachAtOnce } from '../../activities/each-at-once.ts';
-import { requireOwn } from '../../activities/import-found.ts';
+import { requireOwn, requirePast } from '../../activities/import-found.ts';
 import { publishedManifest } from '../../activities/prove-copy.ts';
 import { anomalyOf } from '../../catalog/anomaly.ts';
 import { isBackupId, isName, objectPrefix } from '../../catalog/backup-id.ts';
@@ -97,7 +97,9 @@ async function readSizes(
   const faults = new Map<string, CofreError>();
   await eachAtOnce(ids, async (id) => {
     try {
-      const { rows, rawBytes } = (await readManifest(place, request, id)).content;
+      const manifest = await readManifest(place, request, id);
+      requirePast(manifest);
+      const { rows, rawBytes } = manifest.content;
       sizes.push({ id, rows, rawBytes });
     } catch (error) {
       if (!(error instanceof CofreError) || !FOLDERS_FAULT.has(error.code)) throw error;

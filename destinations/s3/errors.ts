@@ -6,6 +6,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   NotFound: 'not-found',
   NoSuchBucket: 'not-mounted',
   PreconditionFailed: 'already-exists',
+  // A service on a file system (Versity) cannot keep `a` beside `a/b`.
+  ExistingObjectIsDirectory: 'already-exists',
   InvalidRange: 'invalid-range',
   KeyTooLongError: 'invalid-key',
   // Renewed credentials let the upload go on where it was, so this one is tried again.
@@ -51,7 +53,7 @@ const HINTS: Readonly<Record<string, string>> = {
 
 const HINTS_BY_CODE: Readonly<Partial<Record<ErrorCode, string>>> = {
   'no-space': 'make room there, or raise its quota',
-  'access-denied': 'look at the credentials, and at what the service lets them do (docs/operations.md)',
+  'access-denied': 'look at the credentials, and at what the service lets them do (docs/destinations.md)',
   'destination-unavailable': 'look at the service and at the network between',
 };
 

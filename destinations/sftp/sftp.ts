@@ -292,8 +292,10 @@ export class SftpDestination implements Destination {
     }
   }
 
-  /** Removes the folders that a removal left empty. A put that loses its folder so tries again. */
-  /** Goes on above those that are gone: a removal that was killed here has left the others. */
+  /**
+   * Removes the folders that a removal left empty. A put that loses its folder so tries again. Goes on above those that are gone: a
+   * removal that was killed here has left the others.
+   */
   async #removeEmptyFolders(session: SftpSession, segments: readonly string[], signal?: AbortSignal): Promise<void> {
     for (let depth = segments.length; depth > 0; depth -= 1)
       if (!(await removeIfEmpty(session, this.#path(segments.slice(0, depth)), signal))) return;

@@ -10,6 +10,9 @@ import { testServers } from '../servers.ts';
 import { until } from '../until.ts';
 import { Installation } from './installation.ts';
 
+/** So far ahead clocks may be. */
+const NEWER = `clock_timestamp() + interval '3 minutes'`;
+
 interface RunResult {
   state: string;
   backupId: string;
@@ -101,14 +104,14 @@ describe('the alias for consumers from before Cofre', () => {
     const before = await readFile(alias());
     const kept = new RegExp(`alias in volume: kept: ${first.backupId} has newer data`);
     const dataFrom = (time: string): string =>
-      `UPDATE cofre.manifests SET snapshot_at = '${time}' WHERE backup_id = '${first.backupId}'`;
+      `UPDATE cofre.manifests SET snapshot_at = ${time} WHERE backup_id = '${first.backupId}'`;
     // As when this one's host was frozen or its clock is wrong: the other is newer, whatever its id says.
-    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2999-01-01')));
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom(NEWER)));
     const older = await installation.cofre(['backup', 'shop']);
     assert.match(older.stderr, kept);
     assert.ok(before.equals(await readFile(alias())));
 
-    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2000-01-01')));
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom(`'2000-01-01'`)));
     await withClient(installation.target('shop'), (client) =>
       client.query(`INSERT INTO public.t SELECT g, md5(g::text) FROM generate_series(1, 300000) g`),
     );
@@ -117,9 +120,13 @@ describe('the alias for consumers from before Cofre', () => {
       const files = await readdir(installation.spool, { recursive: true }).catch(() => []);
       return files.some((file) => file.includes('database_latest.dump.gz'));
     });
-    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2999-01-01')));
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom(NEWER)));
     assert.match((await overtaken).stderr, kept);
     assert.ok(before.equals(await readFile(alias())));
-    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom('2000-01-01')));
+
+    // One night's clock was wrong: it must not keep every later backup from being published.
+    await withClient(installation.catalog, (catalog) => catalog.query(dataFrom(`'2999-01-01'`)));
+    assert.match((await installation.cofre(['backup', 'shop'])).stderr, /alias in volume: published/);
+    assert.ok(!before.equals(await readFile(alias())));
   });
 });

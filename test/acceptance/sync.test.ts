@@ -294,4 +294,15 @@ describe('the catalog and what its destinations have, by the command line', () =
     assert.equal(restored.state, 'restored', JSON.stringify(restored));
     assert.deepEqual(compareFingerprints(fingerprint, await fingerprintDatabase(installation.target('shop'))), []);
   });
+
+  it('a backup that lies nowhere any more is told by the repair at once, and there is nothing to verify', async () => {
+    const { backupId } = await installation.json<RunResult>(['backup', 'shop', '--to', 'volume']);
+    await rm(folderOf('volume', backupId), { recursive: true });
+    const repaired = await installation.cofre(['sync', '--repair', 'volume']);
+    assert.equal(repaired.code, 5, repaired.stderr);
+    assert.match((await installation.cofre(['show', backupId])).stdout, /no other copy of \S+ is verified/);
+    const verified = await installation.cofre(['verify', backupId]);
+    assert.equal(verified.code, 3, verified.stderr);
+    assert.match(verified.stderr, /no copy of \S+ was proven before, to be read again \(volume: missing\)/);
+  });
 });

@@ -187,6 +187,32 @@ test('what is damaged by size or manifest is suspect; an object beside it belong
   );
 });
 
+test('a manifest of a time to come, or of none that there is, is not taken: it would be the latest', async () => {
+  const destination = new DirectoryDestination(place, folder);
+  const ahead = new Date(Date.now() + 86_400_000).toISOString();
+  const [byName, byData, noTime] = [newBackupId(new Date(ahead), 'deadbeef'), unknownId(), unknownId()];
+  await store(destination, manifestOf(byName));
+  await store(destination, manifestOf(byData, { snapshotAt: ahead }));
+  const folderOf = join(folder, 'acme-prod', noTime);
+  await mkdir(folderOf, { recursive: true });
+  const text = manifestBytes(manifestOf(noTime))
+    .toString()
+    .replaceAll(/": "2026-/g, '": "0000-');
+  await writeFile(join(folderOf, 'manifest.json'), text);
+  const whole = await backUp();
+  const { compared, ...found } = await compare();
+  assert.equal(compared, 1);
+  assert.deepEqual(
+    told({ compared, ...found }).map((line) => line.replace(/ \(20.*/, '')),
+    [
+      `refused ${byName}: its data are of 2026-11-20T21:00:01.250Z, a time to come by the clock here`,
+      `refused ${byData}: its data are of ${ahead}, a time to come by the clock here`,
+      `refused ${noTime}: the manifest is not valid: startedAt: a time from the year 1970 on, and 2 more`,
+    ].sort(),
+  );
+  assert.equal(await stateOf(whole), 'verified');
+});
+
 test('manifests that are not valid, or of others, are told with the reason and not taken', async () => {
   const destination = new DirectoryDestination(place, folder);
   const { environment } = sampleManifest('20261120T210000Z-1f3a9c04');

@@ -108,6 +108,14 @@ test('a hold that the catalog does not know is taken; one that was released here
   await confirmHolds(fresh.catalog, 'ana@erp-01');
 });
 
+test('what is in the way of the file is told of this one, and the rest of the destination goes on', async () => {
+  await setHold(fresh.catalog, holdFor(1));
+  await mkdir(file());
+  assert.match((await compare()).join(), /hold\.json was not there, and it could not be written: .* another object/);
+  await rm(file(), { recursive: true });
+  assert.deepEqual(await compare(), ['hold.json was not there; it was written']);
+});
+
 test('a file that cannot be read holds the backup and is left as it is, until a hold or a release replaces it', async () => {
   await writeFile(file(), 'x'.repeat(20_000));
   assert.match(

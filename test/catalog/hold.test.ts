@@ -60,6 +60,11 @@ const bad: readonly [what: string, content: Buffer | string, why: RegExp][] = [
   ['an end that is no time', JSON.stringify({ ...file, until: 'forever' }), /not valid: until/],
   ['an end in no known zone', JSON.stringify({ ...file, until: '2027-11-21T03:00:00' }), /not valid: until/],
   ['a day that does not exist', JSON.stringify({ ...file, until: '2027-02-30T00:00:00.000Z' }), /not valid: until/],
+  [
+    'an end in the year 0',
+    JSON.stringify({ ...file, until: '0000-01-01T00:00:00.000Z' }),
+    /not valid: until: a time from/,
+  ],
   ['an id that is none', JSON.stringify({ ...file, id: "1' OR 1" }), /not valid: id/],
 ];
 

@@ -95,6 +95,19 @@ test("where there is much to read it says so, and a foreign manifest is nobody's
   assert.deepEqual(said, ['reads the 101 manifests of acme-prod in volume']);
 });
 
+test('what says that it is of a time to come is passed over, and can still be named', async () => {
+  const today = await night(1, 5_000);
+  const ahead = await night(20_000, 10);
+  const { manifest, passedOver } = await choose('latest');
+  assert.equal(manifest.backupId, today);
+  assert.deepEqual(
+    passedOver.map(({ backupId }) => backupId),
+    [ahead],
+  );
+  assert.match(passedOver[0]?.why ?? '', /a time to come by the clock here/);
+  assert.equal((await choose(ahead)).manifest.backupId, ahead);
+});
+
 test('where nothing can be read, the newest says why', async () => {
   await night(1, 10, 'rival');
   const damaged = join(folder, objectPrefix(ENVIRONMENT, idOf(2)));
