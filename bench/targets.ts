@@ -38,7 +38,7 @@ function objectGet(place: string): Omit<Target, 'as'> {
 
 const OBJECT_MEMORY: readonly Target[] = ['directory', 's3', 'gcs', 'sftp', 'rclone'].flatMap((place) =>
   ['put', 'read back'].map((way) => ({
-    what: `a process's memory, ${way} of 4 GB (${place}), above idle`,
+    what: `a process's memory, ${way} of a large object (${place}), above idle`,
     ...{ result: `object memory: ${place}`, way, column: 'workerBytes', limit: 150e6, as: 'on top' as const },
   })),
 );

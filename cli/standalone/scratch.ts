@@ -17,19 +17,30 @@ import { waitForPredecessor } from '../up/predecessor.ts';
  */
 const OWN_FOLDER = /^([0-9]+)-([0-9]+)$/;
 
-/** Makes a folder that only this user can enter for one call, below `base`. @throws CofreError `access-denied` */
+/** A catalog that is new, and a Temporal. The restore itself asks for the room of the backup. */
+const OWN_BYTES = 100_000_000;
+const ELSEWHERE = 'name another one, in a file system with room for the backup: --folder DIR';
+
+/** Makes a folder that only this user can enter for one call, below `base`. @throws CofreError `access-denied`, `no-space` */
 export async function makeScratch(base: string): Promise<string> {
   const folder = join(base, `${process.pid}-${startTimeOf(process.pid) ?? '0'}`);
   try {
     await makePrivateFolder(base);
     await mkdir(folder, { mode: 0o700 });
-    return folder;
   } catch (cause) {
     if (cause instanceof CofreError) throw cause;
     throw new CofreError('access-denied', `the folder ${folder} cannot be made: ${messageOf(cause)}`, {
       cause,
-      hint: 'name another one, in a file system with room for the backup: --folder DIR',
+      hint: ELSEWHERE,
     });
+  }
+  try {
+    await new Spool(folder, '1%').requireRoom(OWN_BYTES, 'what this call serves for itself');
+    return folder;
+  } catch (error) {
+    await removeScratch(folder);
+    if (!(error instanceof CofreError)) throw error;
+    throw new CofreError(error.code, error.message, { cause: error, hint: ELSEWHERE });
   }
 }
 

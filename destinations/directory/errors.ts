@@ -26,6 +26,6 @@ export function toDirectoryError(cause: unknown, doing: string): CofreError {
   if (cause instanceof CofreError) return cause;
   const native = nativeCode(cause);
   const code = (native === undefined ? undefined : CODES[native]) ?? 'destination-unavailable';
-  const hint = HINTS[code];
+  const hint = native === 'ELOOP' ? 'a symbolic link is in the way, and none is followed: remove it' : HINTS[code];
   return new CofreError(code, `${doing}: ${messageOf(cause)}`, { cause, ...(hint === undefined ? {} : { hint }) });
 }

@@ -23,6 +23,7 @@ export function wrappingOf(file: string): Wrapping | undefined {
 /** What unwraps it, from its input to its output. */
 export const UNWRAP: Readonly<Record<Wrapping, Tool>> = {
   zstd: { name: 'zstd', path: 'zstd', args: ['-d', '-q', '-c'] },
-  gzip: { name: 'gzip', path: 'gzip', args: ['-d', '-q', '-c'] },
+  // Without `-q`, which keeps from it to say that there is something behind the end.
+  gzip: { name: 'gzip', path: 'gzip', args: ['-d', '-c'] },
   nothing: { name: 'cat', path: 'cat', args: [] },
 };

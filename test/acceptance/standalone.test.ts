@@ -14,6 +14,7 @@ import { withClient } from '../../postgres/connect.ts';
 import { freeLowPort } from '../../tools/free-port.ts';
 import { S3Server } from '../s3-server.ts';
 import { testServers } from '../servers.ts';
+import { SmallDisk } from '../small-disk.ts';
 import { until } from '../until.ts';
 import { isLong } from '../long.ts';
 import { HeldRestore } from './held-restore.ts';
@@ -130,6 +131,7 @@ describe('when all is lost: a restore with a configuration file and a destinatio
     const to = ['--to', 'shop'];
     const none = new RegExp(`volume has no backup 2020\\S+ of shop\\n.*it has: ${DAMAGED}, ${emptied}, ${whole};`);
     const damaged = new RegExp(`shop/${DAMAGED}/manifest.json in volume is not taken: .*not JSON`);
+    const small = await SmallDisk.mount('8m');
     const elsewhere = await writeConfig('elsewhere.yaml', {
       servers: { pg: { ...(installation.config['servers'] as { pg: object }).pg, port: await freeLowPort() } },
     });
@@ -141,9 +143,18 @@ describe('when all is lost: a restore with a configuration file and a destinatio
       refused(1, damaged, `volume:${DAMAGED}`, ...to),
       refused(2, /--folder is empty/, 'volume:latest', ...to, '--folder', ''),
       refused(1, /folder \/proc\/nowhere\S* cannot be made/, 'volume:latest', ...to, '--folder', '/proc/nowhere'),
+      refused(
+        1,
+        /needs about 100 MB in \S+, and there are .*\n.*--folder DIR/,
+        'volume:latest',
+        ...to,
+        '--folder',
+        small.path,
+      ),
       refused(1, /the server 127\.0\.0\.1:\d+ failed/, 'volume:latest', ...to, '--config', elsewhere),
     ]);
-    assert.deepEqual(await scratch(), []);
+    assert.deepEqual([await scratch(), await readdir(small.path)], [[], []]);
+    await small.unmount();
   });
 
   it("one customer's data do not go into another's environment, by whatever name", async () => {
