@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -28,7 +28,7 @@ describe('the alias for consumers from before Cofre', () => {
       mkdirSync(second.path, { mode: 0o700 });
       config['destinations'] = { volume, second, ...others };
       const { streamed } = config['policies'] as Record<string, object>;
-      Object.assign(streamed ?? {}, { copies: { to: ['volume', 'second'], complete: 1, alias: ['volume'] } });
+      Object.assign(streamed ?? {}, { copies: { to: ['volume', 'second'], complete: 1, alias: ['volume', 'second'] } });
       const { shop } = config['environments'] as Record<string, object>;
       Object.assign(shop ?? {}, { namespace: 'acme' });
     });
@@ -128,5 +128,32 @@ describe('the alias for consumers from before Cofre', () => {
     await withClient(installation.catalog, (catalog) => catalog.query(dataFrom(`'2999-01-01'`)));
     assert.match((await installation.cofre(['backup', 'shop'])).stderr, /alias in volume: published/);
     assert.ok(!before.equals(await readFile(alias())));
+  });
+
+  it('waits half an hour for a destination that is in trouble, when the others have theirs', async () => {
+    const away = join(installation.folder, 'away');
+    await rename(alias(), away);
+    await symlink('/somewhere', alias());
+    const second = join(`${installation.backups}-2`, 'acme', 'database_latest.dump.gz');
+    const before = await readFile(second);
+    const started = await installation.json<{ workflowId: string }>(['backup', 'shop', '--no-follow']);
+    const client = await installation.client();
+    const handle = client.workflow.getHandle(started.workflowId);
+    let page = '';
+    await until('it waits for the first', async () => {
+      const metadata = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+      page = metadata.currentDetails;
+      return page.includes('Waits for the alias in volume');
+    });
+    assert.match(page, /remove/);
+    const [, end = ''] = /until (\S+ \S+) UTC, and then goes on/.exec(page) ?? [];
+    const waitsMs = Date.parse(`${end.replace(' ', 'T')}Z`) - Date.now();
+    assert.ok(waitsMs > 20 * 60_000 && waitsMs < 32 * 60_000, page);
+    assert.ok(!before.equals(await readFile(second)));
+    await rm(alias());
+    const { state } = (await handle.result()) as RunResult;
+    assert.equal(state, 'complete');
+    assert.ok((await readFile(second)).equals(await readFile(alias())));
+    await client.connection.close();
   });
 });
