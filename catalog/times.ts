@@ -6,7 +6,7 @@ export const isTime = (time: z.ZodISODateTime) => time.refine((text) => text >= 
 /** So far the clocks of several machines may be apart. */
 export const CLOCKS_APART_MS = 5 * 60_000;
 
-/** Whether something says that it was made at a time that is still to come. */
+/** Whether something says that it was made at a time that is still to come, or at none that there is. */
 export function liesAhead(madeAt: Date): boolean {
-  return madeAt.getTime() > Date.now() + CLOCKS_APART_MS;
+  return !(madeAt.getTime() <= Date.now() + CLOCKS_APART_MS);
 }

@@ -191,7 +191,8 @@ test('a manifest of a time to come, or of none that there is, is not taken: it w
   const destination = new DirectoryDestination(place, folder);
   const ahead = new Date(Date.now() + 86_400_000).toISOString();
   const [byName, byData, noTime] = [newBackupId(new Date(ahead), 'deadbeef'), unknownId(), unknownId()];
-  await store(destination, manifestOf(byName));
+  const noDay = '20261399T210000Z-deadbeef';
+  for (const id of [byName, noDay]) await store(destination, manifestOf(id));
   await store(destination, manifestOf(byData, { snapshotAt: ahead }));
   const folderOf = join(folder, 'acme-prod', noTime);
   await mkdir(folderOf, { recursive: true });
@@ -206,6 +207,7 @@ test('a manifest of a time to come, or of none that there is, is not taken: it w
     told({ compared, ...found }).map((line) => line.replace(/ \(20.*/, '')),
     [
       `refused ${byName}: its data are of 2026-11-20T21:00:01.250Z, a time to come by the clock here`,
+      `refused ${noDay}: its data are of 2026-11-20T21:00:01.250Z, a time to come by the clock here`,
       `refused ${byData}: its data are of ${ahead}, a time to come by the clock here`,
       `refused ${noTime}: the manifest is not valid: startedAt: a time from the year 1970 on, and 2 more`,
     ].sort(),
