@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, rename } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 
 import type { BackupSummary } from '../../catalog/backup-list.ts';
@@ -38,6 +38,7 @@ describe('an installation that keeps its copies in a GCS bucket and on an encryp
     await installation.remove();
     await server.stop();
     await remotes.remove();
+    await rm(driveFolder, { recursive: true, force: true });
   });
 
   async function assertRestored(...args: string[]): Promise<void> {
