@@ -28,8 +28,32 @@ export async function findAnomaly(
   return before === undefined ? null : anomalyOf(backup, before);
 }
 
+/** A backup with its sizes; `anomalous`: what was said of it before. */
+export interface SizedBackup extends Size {
+  readonly id: string;
+  readonly anomalous?: boolean;
+}
+
+/**
+ * Which of an environment's backups, the oldest first, are anomalous, and why: each that `isNew` is compared with the one before it
+ * that is not.
+ */
+export function findAnomalies(
+  backups: readonly SizedBackup[],
+  isNew: (id: string) => boolean = () => true,
+): Map<string, string> {
+  const anomalies = new Map<string, string>();
+  let before: SizedBackup | undefined;
+  for (const backup of backups) {
+    const anomaly = before === undefined || !isNew(backup.id) ? null : anomalyOf(backup, before);
+    if (anomaly !== null) anomalies.set(backup.id, anomaly);
+    else if (backup.anomalous !== true) before = backup;
+  }
+  return anomalies;
+}
+
 /** The same for the two that are to be compared. */
-export function anomalyOf(backup: Size, before: Size & { readonly id: string }): string | null {
+function anomalyOf(backup: Size, before: Size & { readonly id: string }): string | null {
   if (before.rows < TINY_ROWS) return null;
   if (backup.rows >= before.rows * LEFT_SHARE && backup.rawBytes >= before.rawBytes * LEFT_SHARE) return null;
   const inWords = ({ rows, rawBytes }: Size): string => `${rows} rows and ${(rawBytes / 1e6).toFixed(1)} MB of data`;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { CofreError, messageOf } from '../errors/error.ts';
 import { isBackupId, isName } from './backup-id.ts';
-import { isTime } from './times.ts';
+import { since1970 } from './times.ts';
 
 /** The object beside the manifest of a held backup. */
 export const HOLD_FILE = 'hold.json';
@@ -31,7 +31,7 @@ const words = (max: number) =>
     .min(1)
     .max(max)
     .refine((value) => !/\p{Cc}/u.test(value), 'no control characters');
-const time = isTime(z.iso.datetime({ precision: 3 }));
+const time = since1970(z.iso.datetime({ precision: 3 }));
 
 // The order of the fields here is the order in the file.
 const schema = z.strictObject({

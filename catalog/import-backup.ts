@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { CofreError } from '../errors/error.ts';
-import { anomalyOf } from './anomaly.ts';
+import { findAnomalies, type SizedBackup } from './anomaly.ts';
 import { lockBackup } from './backups.ts';
 import type { BackupState } from './backup-states.ts';
 import { noteUnconfirmed } from './hold-confirmations.ts';
@@ -112,19 +112,14 @@ export async function flagImported(
   environment: string,
   imported: ReadonlySet<string>,
 ): Promise<void> {
-  const rows = await catalog.query<{ id: string; rows: number; rawBytes: number; anomalous: boolean }>(
+  const rows = await catalog.query<SizedBackup>(
     `SELECT id, rows, raw_bytes AS "rawBytes", anomalous FROM cofre.backups
      WHERE environment = $1 AND state IN ('complete', 'incomplete') AND rows IS NOT NULL AND raw_bytes IS NOT NULL ORDER BY id`,
     [environment],
   );
-  let before: (typeof rows)[number] | undefined;
-  for (const row of rows) {
-    const anomaly = before === undefined || !imported.has(row.id) ? null : anomalyOf(row, before);
-    if (anomaly !== null) {
-      await catalog.query(
-        `UPDATE cofre.backups SET anomalous = true, warnings = jsonb_build_array($2::text) || warnings WHERE id = $1 AND NOT anomalous`,
-        [row.id, `anomalous: ${anomaly}`],
-      );
-    } else if (!row.anomalous) before = row;
-  }
+  for (const [id, anomaly] of findAnomalies(rows, (id) => imported.has(id)))
+    await catalog.query(
+      `UPDATE cofre.backups SET anomalous = true, warnings = jsonb_build_array($2::text) || warnings WHERE id = $1 AND NOT anomalous`,
+      [id, `anomalous: ${anomaly}`],
+    );
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CofreError, messageOf } from '../errors/error.ts';
 import { isBackupId } from './backup-id.ts';
 import { MANIFEST_FORMAT, type Manifest } from './manifest.ts';
-import { isTime } from './times.ts';
+import { since1970 } from './times.ts';
 
 /** A hundred thousand tables need about half of it. */
 export const MANIFEST_MAX_BYTES = 64 * 1024 * 1024;
@@ -17,7 +17,7 @@ const text = (max: number) =>
 const word = text(1_000).min(1);
 const long = text(1_000_000);
 const count = z.int().nonnegative();
-const time = isTime(z.iso.datetime());
+const time = since1970(z.iso.datetime());
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits');
 const segment = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._=-]{0,199}$/, 'a plain name');
 

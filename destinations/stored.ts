@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
 import { CofreError } from '../errors/error.ts';
-import type { Body, CallOptions, Destination, StoredObject, StoreMode } from './destination.ts';
+import type { Body, CallOptions, Destination, StoreMode } from './destination.ts';
 
 /** What was asked of a destination; undefined where the object is not there. */
 export async function unlessMissing<T>(asked: Promise<T>): Promise<T | undefined> {
@@ -25,15 +25,16 @@ export async function isSame(compared: Promise<boolean>, mode: StoreMode): Promi
 }
 
 /**
- * Whether what is stored is the same as `body`, by reading it; gives nothing but true.
+ * Whether `body` is stored already, by reading what is there; `sizeBytes` is undefined where nothing is.
  * @throws CofreError `already-exists` when it is something else.
  */
-export async function requireSame(
+export async function isStored(
   place: Pick<Destination, 'get' | 'url'>,
-  { key, sizeBytes }: StoredObject,
+  { key, sizeBytes }: { readonly key: string; readonly sizeBytes: number | undefined },
   body: Body,
   { signal }: CallOptions,
 ): Promise<boolean> {
+  if (sizeBytes === undefined) return false;
   if (sizeBytes === body.sizeBytes && (await hashOf(place, key, signal)) === body.sha256) return true;
   throw new CofreError('already-exists', `${key} exists in ${place.url} and is another object`, {
     hint: 'objects are never replaced: look who else writes there',

@@ -1,7 +1,7 @@
 import { eachAtOnce } from '../../activities/each-at-once.ts';
 import { requireOwn, requirePast } from '../../activities/import-found.ts';
 import { publishedManifest } from '../../activities/prove-copy.ts';
-import { anomalyOf } from '../../catalog/anomaly.ts';
+import { findAnomalies, type SizedBackup } from '../../catalog/anomaly.ts';
 import { isBackupId, isName, objectPrefix } from '../../catalog/backup-id.ts';
 import type { Manifest } from '../../catalog/manifest.ts';
 import type { Config } from '../../config/schema.ts';
@@ -60,7 +60,7 @@ export async function chooseManifest(place: Destination, request: Request): Prom
 
   if (ids.length > FEW) tell(`reads the ${ids.length} manifests of ${to} in ${destination}`);
   const { sizes, faults } = await readSizes(place, request, ids);
-  const anomalies = judge(sizes);
+  const anomalies = findAnomalies(sizes);
   const passedOver = new Map([...faults].map(([id, { message }]) => [id, message]));
   for (const [id, why] of anomalies)
     passedOver.set(id, `anomalous: ${why}; ${destination}:${id} takes it all the same`);
@@ -81,19 +81,13 @@ export async function chooseManifest(place: Destination, request: Request): Prom
   };
 }
 
-interface Size {
-  readonly id: string;
-  readonly rows: number;
-  readonly rawBytes: number;
-}
-
 /** Of all that can be read, the oldest first: the data of many thousand tables are not kept. */
 async function readSizes(
   place: Destination,
   request: Request,
   ids: readonly string[],
-): Promise<{ readonly sizes: readonly Size[]; readonly faults: ReadonlyMap<string, CofreError> }> {
-  const sizes: Size[] = [];
+): Promise<{ readonly sizes: readonly SizedBackup[]; readonly faults: ReadonlyMap<string, CofreError> }> {
+  const sizes: SizedBackup[] = [];
   const faults = new Map<string, CofreError>();
   await eachAtOnce(ids, async (id) => {
     try {
@@ -107,18 +101,6 @@ async function readSizes(
     }
   });
   return { sizes: sizes.sort((one, other) => (one.id < other.id ? -1 : 1)), faults };
-}
-
-/** Which are anomalous, and why: each is compared with the one before it that is not, as in a catalog that takes them in. */
-function judge(sizes: readonly Size[]): Map<string, string> {
-  const anomalies = new Map<string, string>();
-  let before: Size | undefined;
-  for (const size of sizes) {
-    const anomaly = before === undefined ? null : anomalyOf(size, before);
-    if (anomaly === null) before = size;
-    else anomalies.set(size.id, anomaly);
-  }
-  return anomalies;
 }
 
 /** A database that an operator has emptied and accepted looks like one that nobody has looked at for weeks. */

@@ -17,7 +17,7 @@ import type {
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn, type Inspection } from '../pass-on.ts';
 import { partOf } from '../range.ts';
-import { falseYes, isSame, requireSame } from '../stored.ts';
+import { falseYes, isSame, isStored } from '../stored.ts';
 import { GcsBucket, type BucketOptions, type ObjectResource } from './bucket.ts';
 import { Crc32c } from './checksum.ts';
 import { toGcsError } from './errors.ts';
@@ -212,7 +212,7 @@ export class GcsDestination implements Destination {
   /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
   async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
     const found = await this.#bucket.describe(this.#bucket.nameOf(key), options.signal);
-    return found !== undefined && (await requireSame(this, { key, sizeBytes: Number(found.size) }, body, options));
+    return await isStored(this, { key, sizeBytes: found && Number(found.size) }, body, options);
   }
 
   async #putAtOnce(object: string, body: Body, { signal, pace }: PutOptions, mode: StoreMode): Promise<Uploaded> {

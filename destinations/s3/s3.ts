@@ -23,7 +23,7 @@ import type {
 } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
 import { passOn } from '../pass-on.ts';
-import { falseYes, isSame, requireSame, unlessMissing } from '../stored.ts';
+import { falseYes, isSame, isStored, unlessMissing } from '../stored.ts';
 import { S3Bucket, type BucketOptions } from './bucket.ts';
 import { checksumOf, crc32InBase64 } from './checksum.ts';
 import { toS3Error } from './errors.ts';
@@ -179,7 +179,7 @@ export class S3Destination implements Destination {
   /** Compares what is stored with `body`, by reading it. @throws CofreError `already-exists` when it is something else. */
   async #isStored(key: string, body: Body, options: PutOptions): Promise<boolean> {
     const found = await unlessMissing(this.#head(key, options));
-    return found !== undefined && (await requireSame(this, { key, sizeBytes: found.sizeBytes }, body, options));
+    return await isStored(this, { key, sizeBytes: found?.sizeBytes }, body, options);
   }
 
   async #putAtOnce(
