@@ -18,7 +18,7 @@ export class FaultProxy {
   private constructor(target: { host: string; port: number }) {
     this.#target = target;
     this.#server = createServer((client) => {
-      if (this.#refusing) return void client.resetAndDestroy();
+      if (this.#refusing) return reset(client);
       this.#join(client, connect(this.#target.port, this.#target.host));
     });
   }
@@ -70,8 +70,8 @@ export class FaultProxy {
   /** Resets the connections that are open now. */
   cut(): void {
     for (const { client, server } of this.#pairs) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
   }
 
@@ -168,4 +168,13 @@ export class FaultProxy {
       if (!this.#stalled) from.resume();
     });
   }
+}
+
+/**
+ * A connection that is being ended is only closed: libuv refuses to reset it, and Node 20 then neither closes it nor comes to its own
+ * end, for ever (`reset EINVAL`).
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
