@@ -21,6 +21,7 @@ export async function makePrivateFolder(path: string): Promise<void> {
 export async function makeOwnFolder(path: string): Promise<void> {
   await makeFolder(path);
   const found = await stat(path);
+  if (!found.isDirectory()) throw refusal(path, 'is not a folder but something else');
   requireOwner(path, found.uid);
   if ((found.mode & 0o022) !== 0) throw refusal(path, `can be written to by others (mode ${modeOf(found)})`);
 }

@@ -1,11 +1,11 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { Logger } from 'pino';
 
 import { findConfigPath, loadConfig } from '../../config/load.ts';
 import type { Config, TemporalConfig } from '../../config/schema.ts';
-import { CofreError } from '../../errors/error.ts';
+import { CofreError, messageOf } from '../../errors/error.ts';
+import { makeOwnFolder } from '../../processes/own-folder.ts';
 import { startTemporal } from '../../tools/dev-temporal.ts';
 import type { RunningServer } from '../../tools/running-server.ts';
 import { startWorker } from '../../workers/worker.ts';
@@ -51,7 +51,13 @@ export async function bringUp({ globals, folder: wanted, log, signal }: UpOption
   const { config } = loaded;
   const host = hostOf(config);
   const folder = resolve(wanted ?? join(dirname(configPath), '.cofre'));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeOwnFolder(folder).catch((cause: unknown) => {
+    if (cause instanceof CofreError) throw cause;
+    throw new CofreError('access-denied', `the folder ${folder} cannot be made: ${messageOf(cause)}`, {
+      cause,
+      hint: 'name another one: --dir DIR',
+    });
+  });
   await waitForPredecessor(folder);
 
   const stack: (() => Promise<void>)[] = [];

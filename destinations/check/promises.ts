@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
+import { ALIAS_NAME } from '../../config/alias.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import type { Destination, GetOptions } from '../destination.ts';
 import { bytesBody } from '../local-file.ts';
@@ -177,6 +178,27 @@ export const PROMISES: readonly ContractPromise[] = [
       await refuses('not-found', 'it still gives it', () => two.get(`${prefix}removed/object`, { signal }));
       const listed = await keysIn(two, `${prefix}removed/`, signal);
       if (listed.length > 0) throw new Error(`its list still shows ${listed.join(', ')}`);
+    },
+  },
+  {
+    name: 'replaces-alias',
+    what: 'replaces an alias in one step',
+    consequence: 'name it in no `copies.alias`; backups are not concerned',
+    async prove({ one, two, prefix, signal }) {
+      const key = `${prefix}${ALIAS_NAME}`;
+      const [old, latest] = [randomBytes(100_000), randomBytes(LARGE_BYTES)];
+      await one.replace(key, bytesBody(old), { signal });
+      const body = halfWayBody(latest);
+      const replacing = one.replace(key, body, { signal });
+      await Promise.race([body.halfWay, replacing.catch(() => undefined)]);
+      try {
+        if (!(await readAll(two, key, { signal })).equals(old))
+          throw new Error('the old one is gone before all of the new one is there');
+      } finally {
+        body.end();
+        await replacing;
+      }
+      if (!(await readAll(two, key, { signal })).equals(latest)) throw new Error('it still gives the old one');
     },
   },
 ];

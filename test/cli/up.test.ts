@@ -99,6 +99,12 @@ describe('cofre up', () => {
     assert.equal(backup.code, 0, backup.stderr);
   });
 
+  test('a folder that cannot be made is refused, and not tried for ever', async () => {
+    const elsewhere = await cofre('up', '--config', config, '--dir', '/proc/nowhere');
+    assert.equal(elsewhere.code, 1);
+    assert.match(elsewhere.stderr, /the folder \/proc\/nowhere cannot be made: .*\n.*--dir DIR/);
+  });
+
   test('a second one in the same folder is refused', async () => {
     const second = await cofre('up', '--config', config);
     assert.equal(second.code, 1);

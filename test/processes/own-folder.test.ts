@@ -22,4 +22,5 @@ test('where no folder can be made it says so, and does not try for ever', { time
   await assert.rejects(makePrivateFolder('/proc/nowhere'), { code: 'ENOENT' });
   await assert.rejects(makePrivateFolder('/proc/nowhere/below'), { code: 'ENOENT' });
   await assert.rejects(makePrivateFolder('/dev/null/below'), { code: 'ENOTDIR' });
+  await assert.rejects(makeOwnFolder('/dev/null'), { code: 'access-denied', message: /is not a folder/ });
 });

@@ -59,6 +59,16 @@ describe('the check of a bucket', () => {
     assert.equal(report.speed, undefined);
   });
 
+  test('finds a service that takes an alias away before its new bytes are there', async () => {
+    double.fault = ({ method, query, name }) =>
+      method === 'POST' && query.has('uploads') && name.endsWith('/database_latest.dump.gz')
+        ? { before: () => rm(pathOf(name)) }
+        : {};
+    const report = await check();
+    assert.deepEqual(broken(report), ['replaces-alias']);
+    assert.equal(report.left, undefined);
+  });
+
   test('says what it could not remove again', async () => {
     double.fault = ({ method, query }) =>
       method === 'DELETE' || query.has('delete') ? { answer: { status: 403, code: 'AccessDenied' } } : {};
