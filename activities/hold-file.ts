@@ -1,8 +1,7 @@
 import { objectPrefix } from '../catalog/backup-id.ts';
-import { lockBackup } from '../catalog/backups.ts';
 import { HOLD_FILE, HOLD_MAX_BYTES, holdBytes, isSameHold, parseHold, type Hold } from '../catalog/hold.ts';
-import { fileOf, liveHold, recordHoldFile } from '../catalog/holds.ts';
-import type { Catalog } from '../catalog/open.ts';
+import { fileOf, liveHold, lockHoldFile, recordHoldFile } from '../catalog/holds.ts';
+import type { Catalog, Queries } from '../catalog/open.ts';
 import type { Destination } from '../destinations/destination.ts';
 import { bytesBody } from '../destinations/local-file.ts';
 import { bytesOf, unlessMissing } from '../destinations/stored.ts';
@@ -38,13 +37,13 @@ export async function readHoldFile(
   }
 }
 
-/** In this time it is done or given up: before the catalog takes the row away from who does not move. */
+/** In this time it is done or given up, from the lock on: before the catalog takes the rows away from who does not move. */
 const LAYS_WITHIN_MS = 20_000;
 
 /**
- * Makes the hold's file beside a copy what the catalog says: there, another one, or gone. The backup's row is locked meanwhile, so that
- * whoever sets or releases a hold comes before or after it. Nothing is ever overwritten: a file that changes is removed and put, and in
- * between the catalog knows the hold, as do the other destinations.
+ * Makes the hold's file beside a copy what the catalog says: there, another one, or gone. It is locked meanwhile, so that whoever sets or
+ * releases a hold comes before or after it. Nothing is ever overwritten: a file that changes is removed and put, and in between the
+ * catalog knows the hold, as do the other destinations.
  */
 export async function layHold(
   catalog: Catalog,
@@ -52,36 +51,45 @@ export async function layHold(
   copy: HeldCopy,
   cancelled: AbortSignal,
 ): Promise<void> {
-  const { environment, backupId, destination } = copy;
+  const { backupId, destination } = copy;
+  await catalog.transaction(async (transaction) => {
+    await lockHoldFile(transaction, copy);
+    const late = AbortSignal.timeout(LAYS_WITHIN_MS);
+    try {
+      await changeFile(transaction, place, copy, AbortSignal.any([cancelled, late]));
+    } catch (error) {
+      if (!late.aborted || cancelled.aborted) throw error;
+      const message = `${destination} took too long to change the hold of ${backupId}`;
+      throw new CofreError('destination-unavailable', message, { cause: error });
+    }
+  });
+}
+
+async function changeFile(
+  transaction: Queries,
+  place: Destination,
+  copy: HeldCopy,
+  signal: AbortSignal,
+): Promise<void> {
+  const { environment, backupId } = copy;
   const key = objectPrefix(environment, backupId) + HOLD_FILE;
-  const late = AbortSignal.timeout(LAYS_WITHIN_MS);
-  const signal = AbortSignal.any([cancelled, late]);
-  try {
-    await catalog.transaction(async (transaction) => {
-      await lockBackup(transaction, backupId);
-      const hold = await liveHold(transaction, backupId);
-      // The only thing that tells of it, or nobody's concern any more: it goes with its release.
-      if (hold !== undefined && hold.releasing === null && (hold.until === null || !hold.counts)) return;
-      const wanted = fileOf(hold);
-      const found = await readHoldFile(place, copy, signal);
-      const fits =
-        wanted === undefined
-          ? found === undefined
-          : found !== undefined && 'hold' in found && isSameHold(found.hold, wanted);
-      if (!fits) {
-        // Who was frozen may have lost the row, and what is done then may be another's.
-        signal.throwIfAborted();
-        if (found !== undefined) await place.remove(key, { signal });
-        signal.throwIfAborted();
-        if (wanted !== undefined) await place.put(key, bytesBody(holdBytes(wanted)), { signal });
-      }
-      await recordHoldFile(transaction, copy, wanted?.id ?? null);
-    });
-  } catch (error) {
-    if (!late.aborted || cancelled.aborted) throw error;
-    const message = `${destination} took too long to change the hold of ${backupId}`;
-    throw new CofreError('destination-unavailable', message, { cause: error });
+  const hold = await liveHold(transaction, backupId);
+  // The only thing that tells of it, or nobody's concern any more: it goes with its release.
+  if (hold !== undefined && hold.releasing === null && (hold.until === null || !hold.counts)) return;
+  const wanted = fileOf(hold);
+  const found = await readHoldFile(place, copy, signal);
+  const fits =
+    wanted === undefined
+      ? found === undefined
+      : found !== undefined && 'hold' in found && isSameHold(found.hold, wanted);
+  if (!fits) {
+    // Who was frozen may have lost the rows, and what is done then may be another's.
+    signal.throwIfAborted();
+    if (found !== undefined) await place.remove(key, { signal });
+    signal.throwIfAborted();
+    if (wanted !== undefined) await place.put(key, bytesBody(holdBytes(wanted)), { signal });
   }
+  await recordHoldFile(transaction, copy, wanted?.id ?? null);
 }
 
 /** The same for a copy that was just made. */

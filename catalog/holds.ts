@@ -162,7 +162,22 @@ export async function endRelease(catalog: Catalog, backupId: string, id: string)
   });
 }
 
-/** Remembers whose file lies beside a copy; null: nobody's. The caller holds the backup's row. */
+/**
+ * Keeps the hold of a backup as it is, and the file beside one copy for the caller alone, until the transaction ends: who sets or releases
+ * a hold comes before or after it. Shared, so that a destination that answers slowly keeps no other from its file.
+ */
+export async function lockHoldFile(
+  transaction: Queries,
+  { backupId, destination }: { readonly backupId: string; readonly destination: string },
+): Promise<void> {
+  await transaction.query('SELECT FROM cofre.backups WHERE id = $1 FOR SHARE', [backupId]);
+  await transaction.query('SELECT FROM cofre.copies WHERE backup_id = $1 AND destination = $2 FOR UPDATE', [
+    backupId,
+    destination,
+  ]);
+}
+
+/** Remembers whose file lies beside a copy; null: nobody's. The caller has locked the copy or its backup. */
 export async function recordHoldFile(
   transaction: Queries,
   { backupId, destination }: { readonly backupId: string; readonly destination: string },

@@ -63,7 +63,8 @@ export async function prepareDirectory(
 
 async function readMarker(root: string): Promise<string | undefined> {
   try {
-    const file = await open(join(root, MARKER), constants.O_RDONLY | constants.O_NOFOLLOW);
+    // Not blocking: a named pipe would wait for its writer.
+    const file = await open(join(root, MARKER), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(MARKER_MAX_BYTES), 0, MARKER_MAX_BYTES, 0);
       return buffer.toString('utf8', 0, bytesRead);

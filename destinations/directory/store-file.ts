@@ -63,14 +63,16 @@ export async function storeFile(path: string, body: Body, options: PutOptions, m
 export async function isStored(path: string, body: Body, options: PutOptions): Promise<boolean> {
   let file: FileHandle;
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    // Not blocking, for what is no file: a named pipe would wait for its writer, and with it a thread of the worker.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     if (nativeCode(cause) === 'ENOENT') return false;
     throw toDirectoryError(cause, `cannot read ${path}`);
   }
   try {
-    const { size } = await inFileSystem(`cannot read ${path}`, () => file.stat());
-    if (size === body.sizeBytes && (await hashStored(file, path, options)) === body.sha256) return true;
+    const found = await inFileSystem(`cannot read ${path}`, () => file.stat());
+    if (found.isFile() && found.size === body.sizeBytes && (await hashStored(file, path, options)) === body.sha256)
+      return true;
   } finally {
     await file.close();
   }

@@ -131,3 +131,26 @@ test('a file that cannot be read holds the backup and is left as it is, until a 
   assert.equal(await written(), holdBytes(hold).toString());
   await confirmHolds(fresh.catalog, 'ana@erp-01');
 });
+
+test('a destination that does not answer keeps no other one from its hold', async () => {
+  await rows.verify(id, 'away');
+  const hold = holdFor(1);
+  await setHold(fresh.catalog, hold);
+  const away = new DirectoryDestination('away', root);
+  const cancelled = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    away.get = (_key, options = {}) =>
+      new Promise((_, reject) => {
+        resolve();
+        options.signal?.addEventListener('abort', () => reject(options.signal?.reason as Error));
+      });
+  });
+  const stalled = layHold(fresh.catalog, away, { ...copy(), destination: 'away' }, cancelled.signal);
+  stalled.catch(() => undefined);
+  await asked;
+  await layHold(fresh.catalog, place, copy(), signal);
+  assert.equal(await written(), holdBytes(hold).toString());
+  const reason = new Error('the operator cancelled');
+  cancelled.abort(reason);
+  await assert.rejects(stalled, (error) => error === reason);
+});

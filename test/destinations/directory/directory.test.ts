@@ -166,9 +166,13 @@ describe('a directory', () => {
     execFileSync('mkfifo', [join(root, 'pipe')]);
     await assert.rejects(volume.get('pipe'), { code: 'not-found' });
     await assert.rejects(volume.stat('pipe'), { code: 'not-found' });
+    await assert.rejects(volume.put('pipe', bytesBody(Buffer.from('x'))), { code: 'already-exists' });
     assert.deepEqual(await keys(volume), []);
     await volume.put('object', bytesBody(Buffer.from('x')));
     await assert.rejects(volume.put('object/below', bytesBody(Buffer.from('x'))), { code: 'invalid-key' });
+    await rm(join(root, 'cofre.json'));
+    execFileSync('mkfifo', [join(root, 'cofre.json')]);
+    await assert.rejects(volume.stat('object'), /cofre\.json in .* cannot be read/);
   });
 
   test('removing the last object of a backup removes its folders, and no more', async () => {
