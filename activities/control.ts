@@ -4,6 +4,7 @@ import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutc
 import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
 import { unconfirmedSince } from '../catalog/hold-confirmations.ts';
+import { missingHoldFiles } from '../catalog/holds.ts';
 import { endRelease } from '../catalog/holds.ts';
 import { forgetCopies, neededIn } from '../catalog/retired.ts';
 import { findUnverified } from '../catalog/missing-copies.ts';
@@ -147,14 +148,15 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
       return await asStep(() => resolveSync(catalog, request));
     },
 
-    /** The copies in these destinations that are not verified, and whether somebody has to look at the holds that were found. */
+    /** What in these destinations is not as it should be: copies that are not verified, and holds that are not written or not confirmed. */
     async findUnverified({
       destinations,
     }: {
       destinations: readonly string[];
-    }): Promise<Awaited<ReturnType<typeof findUnverified>> & { holdsUnconfirmed: boolean }> {
+    }): Promise<Awaited<ReturnType<typeof findUnverified>> & { holdsUnwritten: number; holdsUnconfirmed: boolean }> {
       return await asStep(async () => ({
         ...(await findUnverified(catalog, destinations)),
+        holdsUnwritten: (await missingHoldFiles(catalog, destinations)).length,
         holdsUnconfirmed: (await unconfirmedSince(catalog)) !== null,
       }));
     },

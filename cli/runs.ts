@@ -3,17 +3,13 @@ import type { WorkflowExecutionInfo } from '@temporalio/client';
 
 import { CofreError } from '../errors/error.ts';
 import { examplesAndExits } from './help.ts';
+import { MAIN_RUNS } from './main-runs.ts';
 import { durationInWords, printJson, printText, say, table } from './print.ts';
 import type { GlobalOptions } from './session.ts';
 
 const MOST = 200;
 const RECENT_MS = 24 * 3_600_000;
-/** What people start and wait for. */
-const MAIN = [
-  ...['backupDatabase', 'copyBackups', 'verifyCopies', 'syncCatalog', 'retireDestination'],
-  ...['restoreDatabase', 'ensureDatabase', 'runRoutine'],
-];
-/** What these bring with them: locks, plans, the timers that remove replaced databases. */
+/** What the main runs bring with them: locks, plans, the timers that remove replaced databases. */
 const BESIDE = ['holdEnvironment', 'planRestore', 'dropOldDatabase'];
 
 export function register(program: Command, globals: () => GlobalOptions): void {
@@ -88,7 +84,7 @@ function runOf(info: WorkflowExecutionInfo): Omit<Run, 'environment' | 'phase' |
 }
 
 function queryOf(environment: string | undefined, all: boolean): string {
-  const types = all ? [...MAIN, ...BESIDE] : MAIN;
+  const types = all ? [...MAIN_RUNS, ...BESIDE] : MAIN_RUNS;
   const parts = [`WorkflowType IN (${types.map((type) => `'${type}'`).join(', ')})`];
   if (!all)
     parts.push(`(ExecutionStatus = 'Running' OR CloseTime > '${new Date(Date.now() - RECENT_MS).toISOString()}')`);

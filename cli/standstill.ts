@@ -1,6 +1,6 @@
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 
-import { CONTROL_QUEUE } from '../workflows/queues.ts';
+import { CONTROL_QUEUE, hostQueue } from '../workflows/queues.ts';
 import { waitingTask, type StepNow } from './progress.ts';
 
 const SOON_MS = 1_500;
@@ -32,15 +32,23 @@ export async function standstillOf(
   for (const { state, attempt, scheduledAt, queue, doing } of steps) {
     if (state !== 'queued' || attempt > 1 || queue === undefined || now - scheduledAt < SOON_MS) continue;
     const host = /^host\.(.+)\.(?:heavy|light)$/.exec(queue)?.[1];
-    if (!(await isPolled(client, queue, 'activity'))) {
-      return host === undefined
-        ? 'no worker is running: start cofre worker'
-        : `no worker of ${host} is running: start cofre worker --host ${host}`;
+    if (host === undefined) {
+      if (!(await isPolled(client, queue, 'activity'))) return 'no worker is running: start cofre worker';
+      continue;
     }
-    if (host !== undefined && queue.endsWith('.heavy'))
-      return `${doing} waits for its turn: ${host} is busy with other runs`;
+    if (!(await isHostWorking(client, host)))
+      return `no worker of ${host} is running: start cofre worker --host ${host}`;
+    if (queue.endsWith('.heavy')) return `${doing} waits for its turn: ${host} is busy with other runs`;
   }
   return undefined;
+}
+
+/** Whether a worker of a host is there. One that has as much heavy work as it takes does not ask for more of it, for hours. */
+export async function isHostWorking(client: Client, host: string): Promise<boolean> {
+  return (
+    (await isPolled(client, hostQueue(host, 'light'), 'activity')) ||
+    (await isPolled(client, hostQueue(host, 'heavy'), 'activity'))
+  );
 }
 
 /** Whether a worker asked this queue for work lately. */

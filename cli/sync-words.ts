@@ -12,7 +12,7 @@ import type { RunEnd } from './run-end.ts';
 /** What a run of `syncCatalog` found and did, in words. */
 export function syncInWords(
   { startedAt, finishedAt, workflowId }: RunEnd,
-  { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed }: SyncResult,
+  { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnwritten, holdsUnconfirmed }: SyncResult,
 ): string[] {
   const copies = compared.reduce((sum, one) => sum + one.compared, 0);
   const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
@@ -42,6 +42,10 @@ export function syncInWords(
   } else if (adopted.some(({ reason }) => reason !== undefined))
     next.push('look why these dumps were not adopted, above');
   else if (moreDumps > 0) next.push('cofre sync');
+  if (holdsUnwritten > 0) {
+    lines.push(`the hold is missing beside ${holdsUnwritten === 1 ? '1 copy' : `${holdsUnwritten} copies`}`);
+    next.push('look why it could not be written, above, and cofre sync again');
+  }
   if (holdsUnconfirmed) {
     lines.push('backups or holds were taken in: nothing is pruned until somebody confirms the holds');
     next.push('cofre catalog confirm');

@@ -64,7 +64,8 @@ const endpoint = z
   .regex(
     /^https?:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?\/?$/,
     'must be http(s)://host or http(s)://host:port',
-  );
+  )
+  .refine((value) => URL.canParse(value), 'must have a port up to 65535');
 
 const s3 = z.strictObject({
   type: z.literal('s3'),

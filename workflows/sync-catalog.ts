@@ -37,7 +37,7 @@ export interface Repair {
 }
 
 export interface SyncResult {
-  /** `incomplete`: a destination could not be compared, or has copies that are not verified, or dumps that are not adopted. */
+  /** `incomplete`: a destination could not be compared, or has copies that are not verified, holds that are not written, or dumps that are not adopted. */
   readonly state: 'complete' | 'incomplete';
   readonly compared: readonly Comparison[];
   readonly notCompared: readonly NotCompared[];
@@ -47,6 +47,8 @@ export interface SyncResult {
   readonly repaired: readonly Repair[];
   /** Copies in these destinations that are missing, damaged or not proven, now that it has ended. */
   readonly unverified: number;
+  /** Copies in these destinations beside which the file of a hold is missing. */
+  readonly holdsUnwritten: number;
   /** Backups or holds were taken in that the catalog had forgotten: nothing is pruned until somebody confirms the holds. */
   readonly holdsUnconfirmed: boolean;
 }
@@ -83,6 +85,7 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     moreDumps: 0,
     repaired: [],
     unverified: 0,
+    holdsUnwritten: 0,
     holdsUnconfirmed: false,
   };
   try {
@@ -90,6 +93,7 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     await Promise.all(plan.destinations.map((destination) => compareOne(destination, progress)));
     const found = await control.findUnverified({ destinations: names });
     progress.unverified = found.copies;
+    progress.holdsUnwritten = found.holdsUnwritten;
     progress.holdsUnconfirmed = found.holdsUnconfirmed;
     if (input.repair === true && found.environments.length > 0) {
       show(progress, 'copies');
@@ -103,9 +107,10 @@ export async function syncCatalog(input: SyncInput): Promise<SyncResult> {
     throw isCancellation(error) ? error : failRun(reason);
   }
   show(progress, 'done');
-  const { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed } = progress;
+  const { compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnwritten, holdsUnconfirmed } =
+    progress;
   const state = isWhole(progress) ? 'complete' : 'incomplete';
-  return { state, compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnconfirmed };
+  return { state, compared, notCompared, adopted, moreDumps, repaired, unverified, holdsUnwritten, holdsUnconfirmed };
 }
 
 /** Waits while the destination is away, until the end of the run; the others go on meanwhile. */

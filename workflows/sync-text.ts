@@ -20,14 +20,16 @@ export interface SyncProgress {
   moreDumps: number;
   repaired: readonly Repair[];
   unverified: number;
+  holdsUnwritten: number;
   holdsUnconfirmed: boolean;
 }
 
 const LISTED = 40;
 
 /** Whether there is nothing that somebody has to care about. */
-export function isWhole({ notCompared, unverified, adopted, moreDumps }: SyncProgress): boolean {
-  return notCompared.length === 0 && unverified === 0 && moreDumps === 0 && refusedDumps(adopted).length === 0;
+export function isWhole({ notCompared, unverified, holdsUnwritten, adopted, moreDumps }: SyncProgress): boolean {
+  const debts = unverified + holdsUnwritten + moreDumps + refusedDumps(adopted).length;
+  return notCompared.length === 0 && debts === 0;
 }
 
 function refusedDumps(adopted: readonly AdoptedDump[]): readonly AdoptedDump[] {
@@ -46,7 +48,7 @@ export function describeSync(progress: SyncProgress, step: 'compare' | 'copies' 
 }
 
 function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | Reason): string {
-  const { waits, unverified, notCompared, adopted, moreDumps } = progress;
+  const { waits, unverified, holdsUnwritten, notCompared, adopted, moreDumps } = progress;
   if (typeof step === 'object') return failedState(step);
   if (waits.size > 0) return waitState(waits);
   if (step === 'compare')
@@ -59,6 +61,8 @@ function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | R
     const more = moreDumps === 0 ? '' : ` ${moreDumps} more are left for the next run.`;
     return `**Done, in part:** ${refused} dumps of other jobs could not be adopted.${more}`;
   }
+  if (unverified === 0 && holdsUnwritten > 0)
+    return `**Done, in part:** the hold could not be written beside ${holdsUnwritten === 1 ? '1 copy' : `${holdsUnwritten} copies`}.`;
   return unverified === 0
     ? '**Done.** Every copy that should be there is, as far as names, sizes and manifests tell.'
     : `**Done, with a debt:** ${copiesInWords(unverified)} missing, damaged or not proven yet.`;
@@ -83,6 +87,7 @@ function nextStep(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | 
   if (refusedDumps(progress.adopted).length > 0)
     mend.push('look why dumps could not be adopted, below, and at the jobs that make them');
   if (progress.moreDumps > 0) mend.push('start it again for the dumps that are left');
+  if (progress.holdsUnwritten > 0) mend.push('look why holds could not be written, below, and start it again');
   if (holdsUnconfirmed) mend.push('look at the holds that were found, and confirm them: `cofre catalog confirm`');
   return mend.length === 0 ? 'none.' : `${mend.join('; ')}.`;
 }

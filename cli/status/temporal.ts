@@ -1,9 +1,10 @@
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 
-import { CONTROL_QUEUE, hostQueue } from '../../workflows/queues.ts';
+import { CONTROL_QUEUE } from '../../workflows/queues.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { describeRoutine, managedRoutines } from '../apply/schedules.ts';
-import { isPolled } from '../standstill.ts';
+import { MAIN_RUNS } from '../main-runs.ts';
+import { isHostWorking, isPolled } from '../standstill.ts';
 
 export interface RunningRun {
   readonly workflowId: string;
@@ -33,16 +34,11 @@ export interface QueueStatus {
   readonly working: boolean;
 }
 
-/** What people wait for; the locks and timers that belong to it are left out. */
-const SHOWN = [
-  ...['backupDatabase', 'copyBackups', 'verifyCopies', 'syncCatalog', 'retireDestination'],
-  ...['restoreDatabase', 'ensureDatabase', 'runRoutine'],
-];
 const MOST_RUNS = 200;
 
 export async function runningRuns(client: Client, environment: string | undefined): Promise<RunningRun[]> {
   const runs: RunningRun[] = [];
-  const types = SHOWN.map((type) => `'${type}'`).join(', ');
+  const types = MAIN_RUNS.map((type) => `'${type}'`).join(', ');
   const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types})`;
   const only = environment === undefined ? '' : ` AND CofreEnvironment = '${environment}'`;
   for await (const info of client.workflow.list({ query: query + only })) {
@@ -90,9 +86,7 @@ export async function queueStatus(client: Client, hosts: readonly string[]): Pro
     (await isPolled(client, CONTROL_QUEUE, 'workflow')) && (await isPolled(client, CONTROL_QUEUE, 'activity'));
   const all: QueueStatus[] = [{ host: null, working: control }];
   for (const host of hosts) {
-    const light = await isPolled(client, hostQueue(host, 'light'), 'activity');
-    const heavy = await isPolled(client, hostQueue(host, 'heavy'), 'activity');
-    all.push({ host, working: light && heavy });
+    all.push({ host, working: await isHostWorking(client, host) });
   }
   return all;
 }

@@ -13,6 +13,13 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   ENAMETOOLONG: 'invalid-key',
   // An object where the key wants a folder.
   ENOTDIR: 'invalid-key',
+  // A folder where an object is to be replaced.
+  EISDIR: 'invalid-key',
+};
+
+const IN_THE_WAY: Readonly<Record<string, string>> = {
+  ELOOP: 'a symbolic link is in the way, and none is followed: remove it',
+  EISDIR: 'a folder is in the way: look who made it, and remove it',
 };
 
 const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -26,6 +33,6 @@ export function toDirectoryError(cause: unknown, doing: string): CofreError {
   if (cause instanceof CofreError) return cause;
   const native = nativeCode(cause);
   const code = (native === undefined ? undefined : CODES[native]) ?? 'destination-unavailable';
-  const hint = native === 'ELOOP' ? 'a symbolic link is in the way, and none is followed: remove it' : HINTS[code];
+  const hint = IN_THE_WAY[native ?? ''] ?? HINTS[code];
   return new CofreError(code, `${doing}: ${messageOf(cause)}`, { cause, ...(hint === undefined ? {} : { hint }) });
 }

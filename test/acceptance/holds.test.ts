@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -86,6 +86,15 @@ describe('a backup that is held, by the command line', () => {
     assert.match(
       shown.stdout,
       /held +until .*\nbecause +court case 4711\n +hold\.json is missing in second: cofre sync/,
+    );
+    const inTheWay = join(folders['second'] ?? '', 'shop', id, 'hold.json');
+    await mkdir(inTheWay);
+    const unwritten = await installation.cofre(['sync']);
+    await rmdir(inTheWay);
+    assert.equal(unwritten.code, 5, unwritten.stderr);
+    assert.match(
+      unwritten.stderr,
+      /and it could not be written: [^]*the hold is missing beside 1 copy\nnext: look why/,
     );
 
     const { sync } = await installation.json<RunResult>(['sync']);

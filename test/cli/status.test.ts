@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+
 import { finishBackup, recordCopy, recordDump, startBackup } from '../../catalog/backups.ts';
 import type { Status } from '../../cli/status.ts';
+import { hostQueue } from '../../workflows/queues.ts';
+import { testServers } from '../servers.ts';
+import { until } from '../until.ts';
 import { cofre } from './command.ts';
 import { Installation } from './installation.ts';
 
@@ -71,6 +76,20 @@ describe('cofre status and cofre backups', () => {
     await backup('20261120T020000Z-00000003', 'failed');
     const { stdout } = await cofre('status', 'acme-prod', '--config', here.configPath);
     assert.match(stdout, /20261120T020000Z-00000003 failed: no-space: the spool is full; 1 copy is missing/);
+  });
+
+  test('a worker that has as much heavy work as it takes, and asks for no more, is there', async () => {
+    const isThere = async (): Promise<boolean | undefined> =>
+      (await status()).status.workers.find(({ host }) => host === 'here')?.working;
+    assert.equal(await isThere(), false);
+    Runtime.install({ logger: new DefaultLogger('ERROR') });
+    const connection = await NativeConnection.connect({ address: testServers().temporal.address });
+    const worker = await Worker.create({
+      ...{ connection, namespace: here.namespace, taskQueue: hostQueue('here', 'light') },
+      activities: { nothing: () => Promise.resolve() },
+    });
+    await worker.runUntil(until('it is seen', async () => (await isThere()) === true));
+    await connection.close();
   });
 
   test('a routine that is paused says why', async () => {
