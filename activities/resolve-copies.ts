@@ -34,7 +34,7 @@ export async function resolveCopies(catalog: Catalog, request: CopyRequest): Pro
   const to = [...new Set(request.to)].map((name) => namedDestination(config, name));
   const first = request.from === undefined ? [] : [namedDestination(config, request.from).name];
   const order = [...new Set([...first, ...policy.copies.to, ...Object.keys(config.destinations)])];
-  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id, request.repair === true);
+  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id, request);
   const endsAt = new Date(Date.parse(request.startedAt) + durationMs(policy.endsWithin)).toISOString();
   return {
     configVersion: version,
@@ -89,13 +89,24 @@ async function requireCopyable(
   catalog: Catalog,
   backupId: string,
   environment: string,
-  repair: boolean,
+  { to, repair = false }: CopyRequest,
 ): Promise<void> {
   const backup = await getBackup(catalog, backupId);
   if (backup.environment !== environment)
     throw new CofreError('refused', `the backup ${backupId} is of ${backup.environment}, not of ${environment}`);
-  if (repair || backup.copies.some(({ state }) => state === 'verified')) return;
-  throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {
-    hint: `cofre backups ${environment} lists the others`,
-  });
+  if (repair) return;
+  if (!backup.copies.some(({ state }) => state === 'verified'))
+    throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {
+      hint: `cofre backups ${environment} lists the others`,
+    });
+  for (const { destination, state } of backup.copies.filter((copy) => to.includes(copy.destination))) {
+    if (state === 'suspect')
+      throw new CofreError('refused', `the copy of ${backupId} in ${destination} is damaged, and nothing is replaced`, {
+        hint: `cofre sync ${destination} --repair replaces it, once another copy was read in full`,
+      });
+    if (state === 'deleting' || state === 'deleted')
+      throw new CofreError('refused', `the copy of ${backupId} in ${destination} was given up, and is not made again`, {
+        hint: 'name another destination',
+      });
+  }
 }

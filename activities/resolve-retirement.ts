@@ -1,5 +1,5 @@
 import { unconfirmedSince } from '../catalog/hold-confirmations.ts';
-import { neededIn } from '../catalog/retired.ts';
+import { givenUpIn, neededIn } from '../catalog/retired.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
@@ -12,8 +12,8 @@ export interface RetirementPlan {
 
 /**
  * Resolves a run that retires a destination: the environments of which only it has something.
- * @throws CofreError `refused` while the configuration still sends copies there, or would have them go where they are; and while
- * holds wait for their confirmation.
+ * @throws CofreError `refused` while the configuration still sends copies there, or would have them go where they are or were given
+ * up; and while holds wait for their confirmation.
  */
 export async function resolveRetirement(
   catalog: Catalog,
@@ -36,6 +36,14 @@ export async function resolveRetirement(
       {
         hint: `cofre sync ${destination} takes the holds that lie there; then cofre catalog confirm`,
       },
+    );
+  }
+  const givenUp = await givenUpIn(catalog, destination, to);
+  if (givenUp > 0) {
+    throw new CofreError(
+      'refused',
+      `of ${givenUp} backups only ${destination} has something, and their copies in ${to} were given up and are not made again`,
+      { hint: `name another destination than ${to}` },
     );
   }
   // One that has left the configuration cannot be copied; its backups are told as left.

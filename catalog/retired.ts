@@ -29,6 +29,17 @@ export async function neededIn(catalog: Queries, destination: string): Promise<N
   };
 }
 
+/** How many of the backups of which only `destination` has something had a copy in `to` that was given up: it is not made again. */
+export async function givenUpIn(catalog: Queries, destination: string, to: string): Promise<number> {
+  const [row] = await catalog.query<{ count: number }>(
+    `SELECT count(*) AS count FROM cofre.copies d JOIN cofre.backups b ON b.id = d.backup_id
+       JOIN cofre.copies t ON t.backup_id = b.id AND t.destination = $2 AND t.state IN ('deleting', 'deleted')
+     WHERE d.destination = $1 AND d.state <> 'deleted' AND (${NEEDED})`,
+    [destination, to],
+  );
+  return row?.count ?? 0;
+}
+
 /**
  * Forgets what a destination has: its copies count no more, for restores and debts. Those that are still needed stay; gives how
  * many were forgotten.

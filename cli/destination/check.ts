@@ -14,7 +14,7 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
     .summary('prove that a place keeps what Cofre needs of it')
     .description(
       'Stores, reads, lists and removes objects in a folder of its own in the destination, as backups would, and says what the\n' +
-        'place keeps of what Cofre needs, and how fast it is. Run it on the host whose worker will use the place. About 120 MB\n' +
+        'place keeps of what Cofre needs, and how fast it is. Run it on the host whose worker will use the place. About 130 MB\n' +
         'are stored and removed again; a bucket with object lock keeps them until the lock ends.',
     )
     .argument('<name>', 'the destination')
@@ -23,18 +23,25 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
       const options = globals();
       const config = await findDestination(options, name);
       say(options, `checks ${name}: what it keeps of what backups need, and how fast it is`);
+      const silent = setTimeout(() => say(options, `${name} has not answered yet; Ctrl-C gives up`), SILENT_MS);
       const report = await untilInterrupted((signal) =>
         checkDestination(name, config, {
           signal,
-          onFinding: (finding) => void (options.json || printText(findingInWords(finding))),
+          onFinding(finding) {
+            clearTimeout(silent);
+            if (!options.json) printText(findingInWords(finding));
+          },
         }),
-      );
+      ).finally(() => clearTimeout(silent));
       const good = report.findings.every(({ kept }) => kept) && report.left === undefined;
       if (options.json) printJson({ destination: name, good, ...report });
       else printText(endInWords(name, report, good));
       process.exitCode = good ? EXIT.done : EXIT.failed;
     });
 }
+
+/** A place that accepts connections and says nothing is given up after minutes. */
+const SILENT_MS = 10_000;
 
 /** Ctrl-C ends the check and not what it does last: to remove what it has stored. */
 async function untilInterrupted(

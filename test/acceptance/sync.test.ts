@@ -197,6 +197,9 @@ describe('the catalog and what its destinations have, by the command line', () =
         .sort()
         .map((id) => `old extra ${id}: it was deleted or given up here, and its manifest is there`),
     );
+    const again = await installation.cofre(['copy', only, '--to', 'old']);
+    assert.equal(again.code, 3, again.stderr);
+    assert.match(again.stderr, /in old was given up, and is not made again\n.*name another destination/);
   });
 
   it('repair never removes what may be the last of a backup: another copy is read in full first', async () => {

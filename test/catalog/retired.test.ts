@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { finishBackup } from '../../catalog/backups.ts';
+import { forgetCopies, givenUpIn, neededIn } from '../../catalog/retired.ts';
+import { BackupRows } from './backup-rows.ts';
+import { freshCatalog, type FreshCatalog } from './fresh-catalog.ts';
+
+let fresh: FreshCatalog;
+before(async () => (fresh = await freshCatalog()));
+after(() => fresh.drop());
+
+test('what was given up in one destination is known before another one is retired to it', async () => {
+  const rows = new BackupRows(fresh.catalog);
+  const id = await rows.verified('acme-prod');
+  await rows.verify(id, 'second');
+  await finishBackup(fresh.catalog, { backupId: id, state: 'complete' });
+  assert.equal((await neededIn(fresh.catalog, 'volume')).count, 0);
+  assert.equal(await forgetCopies(fresh.catalog, 'second', { code: 'refused', message: 'retired to volume' }), 1);
+  assert.deepEqual((await neededIn(fresh.catalog, 'volume')).backups, [id]);
+  assert.equal(await givenUpIn(fresh.catalog, 'volume', 'second'), 1);
+  assert.equal(await givenUpIn(fresh.catalog, 'volume', 'third'), 0);
+});
