@@ -298,10 +298,17 @@ interface LockedBackup {
   readonly attempt: string | null;
 }
 
-/** Holds a backup's row, which is the lock of its copies too, until the transaction ends. @throws CofreError `not-known`. */
-export async function lockBackup(transaction: Queries, id: string): Promise<LockedBackup> {
+/**
+ * Holds a backup's row, which is the lock of its copies too, until the transaction ends; with `SHARE` others may share it, and nobody
+ * may change it. @throws CofreError `not-known`.
+ */
+export async function lockBackup(
+  transaction: Queries,
+  id: string,
+  strength: 'UPDATE' | 'SHARE' = 'UPDATE',
+): Promise<LockedBackup> {
   const [row] = await transaction.query<LockedBackup>(
-    'SELECT environment, state, attempt FROM cofre.backups WHERE id = $1 FOR UPDATE',
+    `SELECT environment, state, attempt FROM cofre.backups WHERE id = $1 FOR ${strength}`,
     [id],
   );
   if (row === undefined) throw unknownBackup(id);

@@ -165,12 +165,13 @@ export async function endRelease(catalog: Catalog, backupId: string, id: string)
 /**
  * Keeps the hold of a backup as it is, and the file beside one copy for the caller alone, until the transaction ends: who sets or releases
  * a hold comes before or after it. Shared, so that a destination that answers slowly keeps no other from its file.
+ * @throws CofreError `not-known`: of a backup that the catalog has forgotten no hold may go.
  */
 export async function lockHoldFile(
   transaction: Queries,
   { backupId, destination }: { readonly backupId: string; readonly destination: string },
 ): Promise<void> {
-  await transaction.query('SELECT FROM cofre.backups WHERE id = $1 FOR SHARE', [backupId]);
+  await lockBackup(transaction, backupId, 'SHARE');
   await transaction.query('SELECT FROM cofre.copies WHERE backup_id = $1 AND destination = $2 FOR UPDATE', [
     backupId,
     destination,

@@ -154,3 +154,14 @@ test('a destination that does not answer keeps no other one from its hold', asyn
   cancelled.abort(reason);
   await assert.rejects(stalled, (error) => error === reason);
 });
+
+test('the hold of a backup that the catalog has forgotten stays', async () => {
+  const forgotten = '20260101T000000Z-00000001';
+  const lone = join(root, 'acme-prod', forgotten);
+  await mkdir(lone);
+  await writeFile(join(lone, 'hold.json'), holdBytes({ ...holdFor(1), backupId: forgotten }));
+  await assert.rejects(layHold(fresh.catalog, place, { ...copy(), backupId: forgotten }, signal), {
+    code: 'not-known',
+  });
+  assert.ok((await stat(join(lone, 'hold.json'))).isFile());
+});
