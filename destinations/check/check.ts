@@ -47,7 +47,7 @@ export async function checkDestination(
     await one.identity();
     let found: { findings: Finding[]; speed?: Speed };
     try {
-      found = await lookAt(place, onFinding);
+      found = await lookAt(place, config.type, onFinding);
     } catch (error) {
       await clear(place);
       throw error;
@@ -62,10 +62,11 @@ export async function checkDestination(
 
 async function lookAt(
   place: CheckedPlace,
+  type: DestinationConfig['type'],
   onFinding: (finding: Finding) => void,
 ): Promise<{ findings: Finding[]; speed?: Speed }> {
   const findings: Finding[] = [];
-  for (const { name, what, consequence, prove } of PROMISES) {
+  for (const { name, what, consequence, prove } of PROMISES.filter(({ exceptOf }) => exceptOf !== type)) {
     let finding: Finding = { promise: name, what, kept: true };
     try {
       await prove(place);

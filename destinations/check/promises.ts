@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 
 import { ALIAS_NAME } from '../../config/alias.ts';
+import type { DestinationConfig } from '../../config/destination-schema.ts';
 import { CofreError, messageOf } from '../../errors/error.ts';
 import type { Destination, GetOptions } from '../destination.ts';
 import { bytesBody } from '../local-file.ts';
@@ -22,6 +23,8 @@ export interface ContractPromise {
   readonly what: string;
   /** What follows for who uses the place where it is broken. */
   readonly consequence: string;
+  /** A type of destination that does not promise it, and of which the configuration asks it nowhere. */
+  readonly exceptOf?: DestinationConfig['type'];
   /** @throws Error that says what was seen instead. */
   readonly prove: (place: CheckedPlace) => Promise<void>;
 }
@@ -184,6 +187,7 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'replaces-alias',
     what: 'replaces an alias in one step',
     consequence: 'name it in no `copies.alias`; backups are not concerned',
+    exceptOf: 'rclone',
     async prove({ one, two, prefix, signal }) {
       const key = `${prefix}${ALIAS_NAME}`;
       const [old, latest] = [randomBytes(100_000), randomBytes(LARGE_BYTES)];

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { checkDestination } from '../../destinations/check/check.ts';
 import { PROMISES } from '../../destinations/check/promises.ts';
 import { prepareDirectory } from '../../destinations/directory/marker.ts';
+import { RcloneRemotes, markedFolder } from '../rclone.ts';
 
 test('a directory keeps every promise, and nothing of the check is left', async () => {
   const path = await mkdtemp(join(tmpdir(), 'cofre-check-'));
@@ -30,6 +31,26 @@ test('a directory keeps every promise, and nothing of the check is left', async 
     assert.ok((report.speed?.readsBytesPerSecond ?? 0) > 0);
     assert.deepEqual(await readdir(path), ['cofre.json']);
   } finally {
+    await rm(path, { recursive: true });
+  }
+});
+
+test('a remote of rclone is not asked for what no alias is configured there for', async () => {
+  const path = await markedFolder();
+  const remotes = await RcloneRemotes.make({ here: { type: 'local' } });
+  try {
+    const { signal } = new AbortController();
+    const report = await checkDestination('remote', remotes.config(`here:${path}`), {
+      signal,
+      onFinding: () => undefined,
+    });
+    assert.deepEqual(
+      report.findings.map(({ promise, kept }) => [promise, kept]),
+      PROMISES.flatMap(({ name }) => (name === 'replaces-alias' ? [] : [[name, true]])),
+    );
+    assert.equal(report.left, undefined);
+  } finally {
+    await remotes.remove();
     await rm(path, { recursive: true });
   }
 });
