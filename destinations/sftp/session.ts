@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 
 import type { SFTPWrapper, Stats } from 'ssh2';
 
@@ -34,6 +34,8 @@ export class SftpSession {
   private constructor(connection: Connection, sftp: SFTPWrapper, where: string, limits: SessionLimits) {
     this.#connection = connection;
     this.sftp = sftp;
+    // As many as there are puts under way.
+    setMaxListeners(0, this.lost);
     let failure: Error | undefined;
     const onEnd = (): void =>
       this.#lose(
