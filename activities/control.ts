@@ -4,8 +4,7 @@ import { consecutiveFailures, finishRestore, type RestoreFacts, type RestoreOutc
 import { finishBackup, recordCopy } from '../catalog/backups.ts';
 import type { FailureNote } from '../catalog/errors.ts';
 import { unconfirmedSince } from '../catalog/hold-confirmations.ts';
-import { missingHoldFiles } from '../catalog/holds.ts';
-import { endRelease } from '../catalog/holds.ts';
+import { endRelease, missingHoldFiles } from '../catalog/holds.ts';
 import { forgetCopies, neededIn } from '../catalog/retired.ts';
 import { findUnverified } from '../catalog/missing-copies.ts';
 import { settleOldDatabase } from '../catalog/old-databases.ts';

@@ -5,6 +5,7 @@ import {
   countsInWords,
   DIFFERENCE_WORDS,
   listDifferences,
+  numberOfCopies,
 } from '../workflows/differences-text.ts';
 import { durationInWords } from './print.ts';
 import type { RunEnd } from './run-end.ts';
@@ -16,7 +17,7 @@ export function syncInWords(
 ): string[] {
   const copies = compared.reduce((sum, one) => sum + one.compared, 0);
   const took = durationInWords(Date.parse(finishedAt) - Date.parse(startedAt));
-  const lines = [`compared ${copies} ${copies === 1 ? 'copy' : 'copies'} in ${took}`];
+  const lines = [`compared ${numberOfCopies(copies)} in ${took}`];
   for (const { destination, reason } of notCompared) {
     lines.push(`  ${destination}: not compared to its end: ${reason.message}`);
     if (reason.hint !== undefined) lines.push(`    → ${reason.hint}`);
@@ -43,7 +44,7 @@ export function syncInWords(
     next.push('look why these dumps were not adopted, above');
   else if (moreDumps > 0) next.push('cofre sync');
   if (holdsUnwritten > 0) {
-    lines.push(`the hold is missing beside ${holdsUnwritten === 1 ? '1 copy' : `${holdsUnwritten} copies`}`);
+    lines.push(`the hold is missing beside ${numberOfCopies(holdsUnwritten)}`);
     next.push('look why it could not be written, above, and cofre sync again');
   }
   if (holdsUnconfirmed) {

@@ -29,7 +29,11 @@ export function listDifferences(compared: readonly Comparison[]): (Difference & 
 }
 
 export function copiesInWords(count: number): string {
-  return count === 1 ? '1 copy is' : `${count} copies are`;
+  return `${numberOfCopies(count)} ${count === 1 ? 'is' : 'are'}`;
+}
+
+export function numberOfCopies(count: number): string {
+  return count === 1 ? '1 copy' : `${count} copies`;
 }
 
 /** What became of a dump that another job left. */

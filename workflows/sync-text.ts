@@ -1,6 +1,13 @@
 import type { Comparison } from '../activities/differences.ts';
 import type { SyncPlan } from '../activities/plans.ts';
-import { adoptedInWords, copiesInWords, countsInWords, DIFFERENCE_WORDS, listDifferences } from './differences-text.ts';
+import {
+  adoptedInWords,
+  copiesInWords,
+  countsInWords,
+  DIFFERENCE_WORDS,
+  listDifferences,
+  numberOfCopies,
+} from './differences-text.ts';
 import type { AdoptedDump } from './adopt-dumps.ts';
 import type { Reason } from './failure.ts';
 import { asWritten, failedState, mendFirst, type Page } from './page.ts';
@@ -62,7 +69,7 @@ function stateOf(progress: SyncProgress, step: 'compare' | 'copies' | 'done' | R
     return `**Done, in part:** ${refused} dumps of other jobs could not be adopted.${more}`;
   }
   if (unverified === 0 && holdsUnwritten > 0)
-    return `**Done, in part:** the hold could not be written beside ${holdsUnwritten === 1 ? '1 copy' : `${holdsUnwritten} copies`}.`;
+    return `**Done, in part:** the hold could not be written beside ${numberOfCopies(holdsUnwritten)}.`;
   return unverified === 0
     ? '**Done.** Every copy that should be there is, as far as names, sizes and manifests tell.'
     : `**Done, with a debt:** ${copiesInWords(unverified)} missing, damaged or not proven yet.`;

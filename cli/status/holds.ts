@@ -1,6 +1,7 @@
 import { unconfirmedSince } from '../../catalog/hold-confirmations.ts';
 import { liveHolds, missingHoldFiles } from '../../catalog/holds.ts';
 import type { Catalog } from '../../catalog/open.ts';
+import { numberOfCopies } from '../../workflows/differences-text.ts';
 
 /** How the holds of the whole installation stand. */
 export interface HoldStatus {
@@ -26,9 +27,7 @@ export function holdLines({ held, missing, unconfirmedSince: since }: HoldStatus
     lines.push(`held: ${held === 1 ? '1 backup' : `${held} backups`}; cofre backups shows which, cofre show why`);
   if (missing.length > 0) {
     const places = [...new Set(missing.map(({ destination }) => destination))].join(', ');
-    lines.push(
-      `the hold is missing beside ${missing.length === 1 ? '1 copy' : `${missing.length} copies`} in ${places}: cofre sync writes it`,
-    );
+    lines.push(`the hold is missing beside ${numberOfCopies(missing.length)} in ${places}: cofre sync writes it`);
   }
   if (since !== null)
     lines.push(
