@@ -4,11 +4,13 @@ import type { DestinationConfig } from '../config/destination-schema.ts';
 import { bytesBody, localFileBody } from '../destinations/local-file.ts';
 import { withDestination } from '../destinations/open.ts';
 import { hashOf } from '../destinations/stored.ts';
+import { collectGarbageAtOnce } from '../processes/garbage.ts';
 import { observe } from './observe.ts';
 import type { Measured } from './contest.ts';
 
 /** A process that puts one file and reads it back, and tells what memory each took, beside a small object before. */
 const [config = '', path = '', sizeBytes = '', sha256 = '', uploads = ''] = process.argv.slice(2);
+collectGarbageAtOnce();
 const peaks: Record<string, Measured> = {};
 await mkdir(uploads, { recursive: true, mode: 0o700 });
 await withDestination(

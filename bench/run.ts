@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { collectGarbageAtOnce } from '../processes/garbage.ts';
 import { startServers } from '../test/start-servers.ts';
 import { Bench } from './bench.ts';
 import type { Result } from './contest.ts';
@@ -42,6 +43,8 @@ if (unknown !== undefined) {
   console.error(`there is no benchmark ${unknown}; there are: ${Object.keys(BENCHMARKS).join(', ')}`);
   process.exit(2);
 }
+// As every `cofre` does.
+collectGarbageAtOnce();
 const folder = await mkdtemp(join(tmpdir(), 'cofre-bench-'));
 const { servers, running } = await startServers(folder, { fsync: 'on' });
 process.env['COFRE_TEST_SERVERS'] = JSON.stringify(servers);

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 
 import { CofreError, messageOf } from '../errors/error.ts';
 import { forbidCoreDumps } from '../processes/core-dumps.ts';
+import { collectGarbageAtOnce } from '../processes/garbage.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { reportFailure } from './failure.ts';
@@ -80,6 +81,7 @@ process.on('uncaughtException', (error) => {
   process.exit(EXIT.failed);
 });
 
+collectGarbageAtOnce();
 try {
   forbidCoreDumps();
 } catch {

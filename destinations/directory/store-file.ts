@@ -20,7 +20,7 @@ export const FILE_MODE = 0o640;
  * Written bytes are brought to the medium so often. Otherwise a large object would fill the machine's memory with pages
  * to write, its progress would only be memory's, and the last fsync would stand still for minutes.
  */
-const SYNC_EVERY_BYTES = 64 * 1024 * 1024;
+const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
 const PIECE_BYTES = 1024 * 1024;
 /** One is read, one is hashed and written; the third was just written. */
