@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { DUMP_PATTERN } from './adoption.ts';
 import { name, secretReference, port, text, address, absolutePath, timezone } from './fields.ts';
 
+const BANDWIDTH = 'must be a number and kB/s or MB/s, such as 20MB/s';
 const bandwidth = z
-  .string()
-  .regex(/^[1-9][0-9]{0,4}(kB|MB)\/s$/, 'must be a number and kB/s or MB/s, such as 20MB/s')
+  .string(BANDWIDTH)
+  .regex(/^[1-9][0-9]{0,4}(kB|MB)\/s$/, BANDWIDTH)
   .optional()
   .describe('of what one host sends there and reads back; a restore takes all it gets');
 const connections = z

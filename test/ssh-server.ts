@@ -16,6 +16,8 @@ export interface SshServerOptions {
   readonly readOnly?: boolean;
   /** Whether its account may use SFTP at all; true unless told. */
   readonly sftp?: boolean;
+  /** What becomes of a connection's second channel; it is given unless told. */
+  readonly secondChannel?: 'refused' | 'fatal';
   /** Where strace writes what its sessions do with files. */
   readonly trace?: string;
   /** It takes this password, too, of the user who runs the tests. Only root can have that. */
@@ -75,7 +77,8 @@ export class SshServer {
   /** Begins, or begins again with what its files say now. */
   async run(): Promise<void> {
     const config = join(this.folder, 'sshd_config');
-    const { without = [], readOnly = false, sftp = true, password, trace } = this.#options;
+    const { without = [], readOnly = false, sftp = true, password, secondChannel, trace } = this.#options;
+    const server = secondChannel === 'fatal' ? await this.#fatalAtSecond() : 'internal-sftp';
     const limits = [...(readOnly ? ['-R'] : []), ...(without.length === 0 ? [] : ['-P', without.join(',')])];
     await writeFile(
       config,
@@ -95,7 +98,8 @@ export class SshServer {
         'PermitTTY no',
         'MaxStartups 100',
         'LogLevel VERBOSE',
-        ...(sftp ? [['Subsystem sftp internal-sftp', ...limits].join(' ')] : []),
+        ...(secondChannel === 'refused' ? ['MaxSessions 1'] : []),
+        ...(sftp ? [[`Subsystem sftp ${server}`, ...limits].join(' ')] : []),
         '',
       ].join('\n'),
     );
@@ -109,6 +113,15 @@ export class SshServer {
       { name: 'sshd', port: this.port, path, args, logFile: join(this.folder, 'log'), endSignal: 'SIGTERM' },
       () => greets(this.port),
     );
+  }
+
+  /** A command that serves the first channel of each connection, and ends the connection at the second. */
+  async #fatalAtSecond(): Promise<string> {
+    const path = join(this.folder, 'first-channel-only');
+    const served = join(this.folder, 'served-$PPID');
+    const script = `#!/bin/sh\nmkdir ${served} || kill -9 $PPID\nexec /usr/lib/openssh/sftp-server\n`;
+    await writeFile(path, script, { mode: 0o755 });
+    return path;
   }
 
   /** What it has logged so far. */

@@ -4,6 +4,7 @@ import { sees } from '../../activities/plans.ts';
 import { samePlace } from '../../activities/source.ts';
 import { addressOf, placeOf, type Place, type PlaceState } from '../../destinations/place.ts';
 import { CofreError } from '../../errors/error.ts';
+import { tellSilence } from '../silence.ts';
 
 export interface PlaceStep {
   readonly destination: string;
@@ -29,7 +30,7 @@ export async function planPlaces(
   const steps: PlaceStep[] = [];
   for (const [destination, settings] of seenFromHere(config, host)) {
     const place = placeOf(settings);
-    const state = await stateFromHere(place, settings);
+    const state = await tellSilence(destination, stateFromHere(place, settings));
     const isNew = formerAddresses[destination] !== addressOf(settings);
     if (state !== 'prepared') steps.push({ destination, place, state, prepare: isNew && state === 'empty' });
   }
@@ -44,7 +45,7 @@ export async function samePlaces(
   const known = new Map<string, string>();
   const pairs: [string, string][] = [];
   for (const [name, settings] of seenFromHere(config, host)) {
-    const ids = await placeOf(settings).identities();
+    const ids = await tellSilence(name, placeOf(settings).identities());
     const other = ids.map((id) => known.get(id)).find((found) => found !== undefined);
     if (other !== undefined) pairs.push([other, name]);
     for (const id of ids) known.set(id, known.get(id) ?? name);

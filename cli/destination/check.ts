@@ -6,6 +6,7 @@ import { EXIT } from '../exit.ts';
 import { examplesAndExits } from '../help.ts';
 import { Interrupted, bytesInWords, durationInWords, printJson, printText, say } from '../print.ts';
 import type { GlobalOptions } from '../session.ts';
+import { tellSilence } from '../silence.ts';
 import { findDestination } from './find.ts';
 
 export function registerCheck(destination: Command, globals: () => GlobalOptions): void {
@@ -23,25 +24,23 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
       const options = globals();
       const config = await findDestination(options, name);
       say(options, `checks ${name}: what it keeps of what backups need, and how fast it is`);
-      const silent = setTimeout(() => say(options, `${name} has not answered yet; Ctrl-C gives up`), SILENT_MS);
+      let onAnswer = (): void => undefined;
+      void tellSilence(name, new Promise<void>((resolve) => (onAnswer = resolve)));
       const report = await untilInterrupted((signal) =>
         checkDestination(name, config, {
           signal,
           onFinding(finding) {
-            clearTimeout(silent);
+            onAnswer();
             if (!options.json) printText(findingInWords(finding));
           },
         }),
-      ).finally(() => clearTimeout(silent));
+      ).finally(() => onAnswer());
       const good = report.findings.every(({ kept }) => kept) && report.left === undefined;
       if (options.json) printJson({ destination: name, good, ...report });
       else printText(endInWords(name, report, good));
       process.exitCode = good ? EXIT.done : EXIT.failed;
     });
 }
-
-/** A place that accepts connections and says nothing is given up after minutes. */
-const SILENT_MS = 10_000;
 
 /** Ctrl-C ends the check and not what it does last: to remove what it has stored. */
 async function untilInterrupted(

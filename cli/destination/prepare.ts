@@ -7,6 +7,7 @@ import { EXIT } from '../exit.ts';
 import { examplesAndExits } from '../help.ts';
 import { confirm, printJson, say } from '../print.ts';
 import type { GlobalOptions } from '../session.ts';
+import { tellSilence } from '../silence.ts';
 import { findDestination } from './find.ts';
 
 export function registerPrepare(destination: Command, globals: () => GlobalOptions): void {
@@ -32,7 +33,7 @@ export function registerPrepare(destination: Command, globals: () => GlobalOptio
     .action(async (name: string, { force }: { force: boolean }) => {
       const options = globals();
       const place = placeOf(await findDestination(options, name));
-      const state = await place.state();
+      const state = await tellSilence(name, place.state());
       if (state === 'missing') {
         const { message, hint } = placeTrouble({ destination: name, place, state });
         throw new CofreError('not-mounted', message, { hint });

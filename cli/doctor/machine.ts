@@ -10,6 +10,7 @@ import { placeOf } from '../../destinations/place.ts';
 import { toolVersion } from '../../sources/postgres/tool-version.ts';
 import { placeTrouble, samePlaces, seenFromHere } from '../apply/places.ts';
 import { bytesInWords } from '../print.ts';
+import { tellSilence } from '../silence.ts';
 import { examine, fail, failureOf, ok, warn, type Check } from './check.ts';
 
 const TOOLS = { setpriv: 'util-linux', prlimit: 'util-linux', zstd: 'zstd', tar: 'tar', gzip: 'gzip' } as const;
@@ -87,7 +88,7 @@ export async function examineDestinations(config: Config, host: string | undefin
 
 async function examinePlace(destination: string, settings: DestinationConfig): Promise<Check[]> {
   const place = placeOf(settings);
-  const state = await place.state();
+  const state = await tellSilence(destination, place.state());
   if (state !== 'prepared') {
     const { message, hint } = placeTrouble({ destination, place, state });
     return [fail('destination', message, hint)];

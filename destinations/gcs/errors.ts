@@ -64,7 +64,10 @@ export function toTokenError(cause: unknown, doing: string): CofreError {
   const bare = Object.assign(new Error(said), { name: 'TokenError' });
   // The key in it is none: OpenSSL says so, and Node puts its word on the error.
   if (nativeCode(cause)?.startsWith('ERR_OSSL') === true) {
-    return new CofreError('bad-config', `${doing}: the key in its credentials is none`, { cause: bare });
+    return new CofreError('bad-config', `${doing}: the key in its credentials is none`, {
+      cause: bare,
+      hint: 'let Google Cloud write the file again',
+    });
   }
   const status = statusOf(cause);
   const isDenied = status !== undefined && status < 500 && status !== 408 && status !== 429;

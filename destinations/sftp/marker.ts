@@ -92,7 +92,7 @@ async function readMarker(session: SftpSession, root: string, signal?: AbortSign
   const blocks: Buffer[] = [];
   try {
     await withFile(session, path, 'r', signal, async (handle) => {
-      for await (const block of readBlocks(session, handle, 0, MARKER_MAX_BYTES, signal)) blocks.push(block);
+      for await (const block of readBlocks([{ session, handle }], 0, MARKER_MAX_BYTES, signal)) blocks.push(block);
     });
   } catch (error) {
     return ignoreStatus(STATUS.noSuchFile)(error);

@@ -98,7 +98,7 @@ async function sendBody(
 ): Promise<void> {
   const hash = createHash('sha256');
   const writer = new BlockWriter(session, handle, signal);
-  const stored = new StoredPrefix(readBlocks(session, handle, 0, Math.min(storedBytes, body.sizeBytes), signal));
+  const stored = new StoredPrefix(readBlocks([{ session, handle }], 0, Math.min(storedBytes, body.sizeBytes), signal));
   const stream = body.open();
   const onEnd = (): void => {
     stream.destroy((signal?.aborted === true ? signal.reason : session.lost.reason) as Error);
@@ -176,7 +176,7 @@ async function isStored(
     const hash = createHash('sha256');
     let sizeBytes = 0;
     await withFile(session, path, 'r', signal, async (handle) => {
-      for await (const block of readBlocks(session, handle, 0, body.sizeBytes, signal)) {
+      for await (const block of readBlocks([{ session, handle }], 0, body.sizeBytes, signal)) {
         hash.update(block);
         sizeBytes += block.length;
         onProgress?.(sizeBytes);

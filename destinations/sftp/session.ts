@@ -1,4 +1,5 @@
 import { once, setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { SFTPWrapper, Stats } from 'ssh2';
 
@@ -15,6 +16,7 @@ export interface SessionLimits {
 }
 
 const CLOSE_WITHIN_MS = 1_000;
+const BESIDE_WITHIN_MS = 10_000;
 export const PATIENT: SessionLimits = { keepaliveMs: 10_000, answerWithinMs: 5 * 60_000 };
 
 type Callback<T> = (error: Error | null | undefined, value?: T) => void;
@@ -29,11 +31,14 @@ export class SftpSession {
   readonly #lost = new AbortController();
   readonly #watch: NodeJS.Timeout;
   readonly #waiting = new Set<(error: Error) => void>();
+  readonly #another: () => Promise<SftpSession>;
+  #beside: Promise<SftpSession | undefined> | undefined;
   #answeredAt = performance.now();
 
   private constructor(connection: Connection, sftp: SFTPWrapper, where: string, limits: SessionLimits) {
     this.#connection = connection;
     this.sftp = sftp;
+    this.#another = async () => new SftpSession(connection, await openChannel(connection, where), where, limits);
     // As many as there are puts under way.
     setMaxListeners(0, this.lost);
     let failure: Error | undefined;
@@ -62,23 +67,24 @@ export class SftpSession {
   static async open(config: SftpConfig, limits: SessionLimits, signal?: AbortSignal): Promise<SftpSession> {
     const where = `${config.user}@${config.host}:${config.port}`;
     const connection = await connect(config, limits.keepaliveMs, signal);
-    const { client } = connection;
     try {
-      const sftp = await new Promise<SFTPWrapper>((resolve, reject) => {
-        client.once('close', () => reject(unavailable(`the connection to ${where} was lost`, undefined)));
-        client.sftp((error, channel) => {
-          if (error === undefined || error === null) return resolve(channel);
-          const hint = 'the account must be allowed to use SFTP (Subsystem sftp internal-sftp in sshd_config)';
-          reject(
-            new CofreError('access-denied', `${where} gives no SFTP: ${messageOf(error)}`, { cause: error, hint }),
-          );
-        });
-      });
-      return new SftpSession(connection, sftp, where, limits);
+      return new SftpSession(connection, await openChannel(connection, where), where, limits);
     } catch (error) {
       connection.socket.destroy();
       throw error;
     }
+  }
+
+  /**
+   * Another channel on the same connection, with a window of its own, for as long as this one; undefined where the server
+   * gives none. One that ends the connection for it makes this session `lost`.
+   */
+  async beside(): Promise<SftpSession | undefined> {
+    this.#beside ??= Promise.race([
+      this.#another().catch(() => undefined),
+      sleep(BESIDE_WITHIN_MS, undefined, { ref: false }),
+    ]);
+    return await this.#beside;
   }
 
   /** Aborted, with the error to tell, once the connection is lost. */
@@ -141,6 +147,18 @@ export class SftpSession {
     this.#waiting.clear();
     for (const tell of waiting) tell(error);
   }
+}
+
+/** @throws CofreError `access-denied` where the account has no SFTP, `destination-unavailable` when the connection is lost. */
+async function openChannel({ client }: Connection, where: string): Promise<SFTPWrapper> {
+  return await new Promise<SFTPWrapper>((resolve, reject) => {
+    client.once('close', () => reject(unavailable(`the connection to ${where} was lost`, undefined)));
+    client.sftp((error, channel) => {
+      if (error === undefined || error === null) return resolve(channel);
+      const hint = 'the account must be allowed to use SFTP (Subsystem sftp internal-sftp in sshd_config)';
+      reject(new CofreError('access-denied', `${where} gives no SFTP: ${messageOf(error)}`, { cause: error, hint }));
+    });
+  });
 }
 
 function toStatus(error: Error): Error {

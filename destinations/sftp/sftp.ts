@@ -27,12 +27,17 @@ import { storeObject } from './put.ts';
 import { PATIENT, SftpSession, orAborted, type SessionLimits } from './session.ts';
 import { explainFailure } from './room.ts';
 import { leftoversIn, removeAbandoned } from './temporary.ts';
-import { BLOCK_BYTES, readBlocks } from './transfer.ts';
+import { BLOCK_BYTES, readBlocks, type OpenFile } from './transfer.ts';
 
 export interface SftpLimits extends SessionLimits {
   /** For how long what a put of another machine has left must stand still to be nobody's. */
   readonly watchMs: number;
 }
+
+/** From so many bytes on, a second channel is worth the turns that it takes to open it; where the way is as long as `FAR_MS`. */
+const LONG_BYTES = 16 * 1024 * 1024;
+/** Until the server answers. Nearer than that, one channel carries 200 MB/s, and two cost more than they bring. */
+const FAR_MS = 5;
 
 const LIMITS: SftpLimits = { ...PATIENT, watchMs: 20_000 };
 
@@ -53,6 +58,7 @@ export class SftpDestination implements Destination {
   readonly #config: SftpConfig;
   readonly #limits: SftpLimits;
   #session: Promise<SftpSession> | undefined;
+  #asksForTwo = true;
 
   constructor(name: string, config: SftpConfig, limits: SftpLimits = LIMITS) {
     this.#name = name;
@@ -88,31 +94,60 @@ export class SftpDestination implements Destination {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Readable> {
+    const asked = this.#asksForTwo;
+    try {
+      return await this.#open(key, options);
+    } catch (error) {
+      if (this.#asksForTwo === asked) throw error;
+      return await this.#open(key, options);
+    }
+  }
+
+  async #open(key: string, options: GetOptions): Promise<Readable> {
     const spot = this.#spot(key);
     const { signal } = options;
     return await this.#run(key, options, async (session) => {
       const found = await this.#find(session, spot, signal);
       let part = partOf(key, found.size, options.range);
-      const handle = await openFile(session, spot.path, 'r', signal);
+      const askedAt = performance.now();
+      const files: [OpenFile, ...OpenFile[]] = [{ session, handle: await openFile(session, spot.path, 'r', signal) }];
+      const isFar = performance.now() - askedAt > FAR_MS;
+      const closeFiles = (): void => files.forEach((file) => closeLater(file.session, file.handle));
       try {
-        // An alias may have been replaced since it was found.
+        // An alias may have been replaced since it was found, and between two times that it is opened.
         if (isAliasKey(key)) {
+          const [{ handle }] = files;
           const opened = await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
           part = partOf(key, opened.size, options.range);
+        } else if (isFar && part.length >= LONG_BYTES && this.#asksForTwo) {
+          files.push(...(await this.#openBeside(session, spot, signal)));
         }
       } catch (error) {
-        closeLater(session, handle);
+        closeFiles();
         throw error;
       }
       const { start, length } = part;
-      const end = start + length;
-      const stream = Readable.from(this.#read(session, handle, key, start, end, signal), {
+      const stream = Readable.from(this.#read(files, key, start, start + length, signal), {
         objectMode: false,
         highWaterMark: BLOCK_BYTES,
       });
-      stream.once('close', () => closeLater(session, handle));
+      stream.once('close', closeFiles);
       return endOnAbort(stream, signal);
     });
+  }
+
+  /**
+   * The object once more, on another channel: one alone leaves a long way idle, because `ssh2` tells the server of room only
+   * when half of a channel's window is used up. None, where the server gives but one.
+   */
+  async #openBeside(session: SftpSession, { path }: Spot, signal?: AbortSignal): Promise<OpenFile[]> {
+    const beside = await orAborted(session.beside(), signal);
+    // Some servers may end the connection of whoever asks: the next one does not.
+    if (session.lost.aborted) {
+      this.#asksForTwo = false;
+      throw session.lost.reason;
+    }
+    return beside === undefined ? [] : [{ session: beside, handle: await openFile(beside, path, 'r', signal) }];
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<StoredObject> {
@@ -254,8 +289,7 @@ export class SftpDestination implements Destination {
   }
 
   async *#read(
-    session: SftpSession,
-    handle: Buffer,
+    files: readonly [OpenFile, ...OpenFile[]],
     key: string,
     start: number,
     end: number,
@@ -263,7 +297,7 @@ export class SftpDestination implements Destination {
   ): AsyncGenerator<Buffer> {
     let position = start;
     try {
-      for await (const block of readBlocks(session, handle, start, end, signal)) {
+      for await (const block of readBlocks(files, start, end, signal)) {
         position += block.length;
         yield block;
       }

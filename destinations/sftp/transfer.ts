@@ -69,22 +69,29 @@ export class BlockWriter {
   }
 }
 
+/** A file that is open in a session. */
+export interface OpenFile {
+  readonly session: SftpSession;
+  readonly handle: Buffer;
+}
+
 /**
- * The bytes of an open file from `start` to before `end`, in order, with many requests under way. Ends early where the file
- * does. Blocks are buffers of their own.
+ * The bytes of a file from `start` to before `end`, in order, with many requests under way, in turns over all the channels that
+ * it is open in. Ends early where the file does. Blocks are buffers of their own.
  */
 export async function* readBlocks(
-  session: SftpSession,
-  handle: Buffer,
+  files: readonly [OpenFile, ...OpenFile[]],
   start: number,
   end: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const ahead: Promise<Buffer>[] = [];
   let asked = start;
+  let turn = 0;
   const askAhead = (): void => {
-    while (asked < end && ahead.length < BLOCKS_IN_FLIGHT) {
-      const block = readBlock(session, handle, asked, Math.min(BLOCK_BYTES, end - asked));
+    while (asked < end && ahead.length < BLOCKS_IN_FLIGHT * files.length) {
+      const file = files[turn++ % files.length] ?? files[0];
+      const block = readBlock(file, asked, Math.min(BLOCK_BYTES, end - asked));
       // Whoever stops reading leaves it alone; whoever goes on meets its failure below.
       block.catch(() => undefined);
       ahead.push(block);
@@ -103,7 +110,7 @@ export async function* readBlocks(
 }
 
 /** One block; shorter only at the end of the file. A server may give less than was asked for at any time. */
-async function readBlock(session: SftpSession, handle: Buffer, position: number, length: number): Promise<Buffer> {
+async function readBlock({ session, handle }: OpenFile, position: number, length: number): Promise<Buffer> {
   const block = Buffer.allocUnsafe(length);
   for (let have = 0; have < length;) {
     const got = await session.ask<number>((sftp, done) =>
