@@ -7,8 +7,8 @@ import type { DestinationConfig, DirectoryConfig } from './destination-schema.ts
 /** Folders that would get into each other's way, and policies that cannot be kept. */
 export function checkDestinations(config: Checkable): Finding[] {
   return [
-    ...checkBuckets(config),
-    ...checkRemotes(config),
+    ...checkSpots(config),
+    ...checkKeys(config),
     ...checkFolders(config),
     ...checkSpools(config),
     ...checkPolicies(config),
@@ -16,37 +16,56 @@ export function checkDestinations(config: Checkable): Finding[] {
   ];
 }
 
-/** Buckets that are one place by what stands here; another name of the service is found out by its marker. */
-function checkBuckets({ destinations }: Checkable): Finding[] {
-  const known = new Map<string, string>();
-  return Object.entries(destinations).flatMap(([name, settings]) => {
-    if (settings.type !== 's3' && settings.type !== 'gcs') return [];
-    const { type, bucket, prefix = '' } = settings;
-    const address = [type, settings.endpoint?.replace(/\/$/, '') ?? '', bucket, prefix].join(' ');
-    const other = known.get(address);
-    known.set(address, other ?? name);
-    const path = ['destinations', name];
-    const same = {
-      path: [...path, 'bucket'],
-      message: `is the same place as destination ${other}; each needs its own`,
-    };
-    const key = { path: [...path, 'kmsKey'], message: 'needs encryption: kms beside it' };
-    const hasKeyAlone = type === 's3' && settings.kmsKey !== undefined && settings.encryption !== 'kms';
-    return [...(other === undefined ? [] : [same]), ...(hasKeyAlone ? [key] : [])];
-  });
+interface Spot {
+  readonly name: string;
+  /** What tells one service, or account, from another. */
+  readonly service: string;
+  readonly folder: string;
+  /** The field that says where it is. */
+  readonly field: string;
 }
 
-/** The same for rclone: two remotes that lead to one folder are found out by its marker. */
-function checkRemotes({ destinations }: Checkable): Finding[] {
-  const known = new Map<string, string>();
-  return Object.entries(destinations).flatMap(([name, settings]) => {
-    if (settings.type !== 'rclone') return [];
-    const address = `${settings.configFile ?? ''} ${settings.remote}`;
-    const other = known.get(address);
-    known.set(address, other ?? name);
-    const message = `is the same place as destination ${other}; each needs its own`;
-    return other === undefined ? [] : [{ path: ['destinations', name, 'remote'], message }];
-  });
+/** Places over a network that get into each other's way by what stands here; another name of one is found out by its marker. */
+function checkSpots({ destinations }: Checkable): Finding[] {
+  const all = Object.entries(destinations).flatMap(([name, settings]) => spotOf(name, settings));
+  return all.flatMap((spot, index) =>
+    all.slice(0, index).flatMap((other) => {
+      const relation = spot.service === other.service ? relationOf(spot.folder, other.folder) : undefined;
+      const message = `is ${relation} destination ${other.name}; each needs its own`;
+      return relation === undefined ? [] : [{ path: ['destinations', spot.name, spot.field], message }];
+    }),
+  );
+}
+
+function spotOf(name: string, settings: DestinationConfig): Spot[] {
+  switch (settings.type) {
+    case 'directory':
+      return [];
+    case 's3':
+    case 'gcs': {
+      const { type, endpoint = '', bucket, prefix = '' } = settings;
+      const service = [type, endpoint.replace(/\/$/, '')].join(' ');
+      return [{ name, service, folder: `${bucket}/${prefix}`, field: prefix === '' ? 'bucket' : 'prefix' }];
+    }
+    case 'sftp': {
+      const { user, host, port, path } = settings;
+      return [{ name, service: `${user}@${host}:${port}`, folder: path, field: 'path' }];
+    }
+    case 'rclone': {
+      const { configFile = '', remote } = settings;
+      const colon = remote.indexOf(':');
+      const service = `${configFile} ${remote.slice(0, colon)}`;
+      return [{ name, service, folder: remote.slice(colon + 1), field: 'remote' }];
+    }
+  }
+}
+
+function checkKeys({ destinations }: Checkable): Finding[] {
+  return Object.entries(destinations).flatMap(([name, settings]) =>
+    settings.type === 's3' && settings.kmsKey !== undefined && settings.encryption !== 'kms'
+      ? [{ path: ['destinations', name, 'kmsKey'], message: 'needs encryption: kms beside it' }]
+      : [],
+  );
 }
 
 function checkFolders({ destinations }: Checkable): Finding[] {
@@ -126,11 +145,12 @@ function directoriesOf(destinations: Checkable['destinations']): [string, Direct
 
 function relationOf(folder: string, other: string): string | undefined {
   const [a, b] = [folderOf(folder), folderOf(other)];
-  if (a === b) return 'the same folder as';
+  if (a === b) return 'the same place as';
   if (a.startsWith(b)) return 'inside';
   return b.startsWith(a) ? 'around' : undefined;
 }
 
 function folderOf(path: string): string {
-  return `${posix.normalize(path).replace(/^\/+|\/+$/g, '')}/`;
+  const inner = posix.normalize(`/${path}`).replace(/^\/+|\/+$/g, '');
+  return inner === '' ? '' : `${inner}/`;
 }

@@ -14,6 +14,7 @@ import { withClient } from '../../postgres/connect.ts';
 import { freeLowPort } from '../../tools/free-port.ts';
 import { S3Server } from '../s3-server.ts';
 import { testServers } from '../servers.ts';
+import { SshServer } from '../ssh-server.ts';
 import { SmallDisk } from '../small-disk.ts';
 import { until } from '../until.ts';
 import { isLong } from '../long.ts';
@@ -27,6 +28,7 @@ const FOREIGN = '20980101T000000Z-00000000';
 describe('when all is lost: a restore with a configuration file and a destination alone', () => {
   let installation: Installation;
   let bucket: S3Server;
+  let offsite: SshServer;
   let held: HeldRestore;
   let fingerprint: Fingerprint;
   /** A machine that has nothing but the file. */
@@ -34,12 +36,12 @@ describe('when all is lost: a restore with a configuration file and a destinatio
   let [whole, emptied] = ['', ''];
 
   before(async () => {
-    bucket = await S3Server.start();
-    const place = await bucket.bucket();
+    [bucket, offsite] = [await S3Server.start(), await SshServer.start()];
+    const places = { bucket: await bucket.bucket(), offsite: offsite.config(await offsite.root('backups')) };
     installation = await Installation.create([{ id: 'shop' }, { id: 'other' }], {}, (config) => {
-      Object.assign(config['destinations'] as object, { bucket: place });
+      Object.assign(config['destinations'] as object, places);
       const policies = config['policies'] as Record<string, object>;
-      policies['staged'] = { ...policies['staged'], copies: { to: ['volume', 'bucket'] } };
+      policies['staged'] = { ...policies['staged'], copies: { to: ['volume', 'bucket', 'offsite'] } };
       Object.assign((config['environments'] as Record<string, object>)['other'] ?? {}, { customer: 'rival' });
     });
     const client = await installation.client();
@@ -67,6 +69,7 @@ describe('when all is lost: a restore with a configuration file and a destinatio
   after(async () => {
     await installation.remove();
     await bucket.stop();
+    await offsite.remove();
     await rm(fresh, { recursive: true, force: true });
   });
 
@@ -136,7 +139,7 @@ describe('when all is lost: a restore with a configuration file and a destinatio
       servers: { pg: { ...(installation.config['servers'] as { pg: object }).pg, port: await freeLowPort() } },
     });
     await Promise.all([
-      refused(2, /no destination "nowhere"\n.*known: volume, bucket/, 'nowhere:latest', ...to),
+      refused(2, /no destination "nowhere"\n.*known: volume, bucket, offsite/, 'nowhere:latest', ...to),
       refused(2, /no environment "shopp"\n.*did you mean shop\?/, 'volume:latest', '--to', 'shopp'),
       refused(2, /--to is missing/, 'volume:latest'),
       refused(3, none, 'volume:20200101T000000Z-00000000', ...to),
@@ -225,13 +228,15 @@ describe('when all is lost: a restore with a configuration file and a destinatio
 
   if (!isLong) return;
 
-  it('brings back a database that is gone, from a bucket', async () => {
-    await installation.dropDatabase('shop');
-    const { code, stderr } = await restore(`bucket:shop/${whole}`, '--to', 'shop', '--yes');
-    assert.equal(code, 0, stderr);
-    assert.match(stderr, /replaces +nothing: the database does not exist/);
-    assert.deepEqual(compareFingerprints(fingerprint, await fingerprintDatabase(installation.target('shop'))), []);
-  });
+  for (const place of ['bucket', 'offsite']) {
+    it(`brings back a database that is gone, from a destination over the network: ${place}`, async () => {
+      await installation.dropDatabase('shop');
+      const { code, stderr } = await restore(`${place}:shop/${whole}`, '--to', 'shop', '--yes');
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, /replaces +nothing: the database does not exist/);
+      assert.deepEqual(compareFingerprints(fingerprint, await fingerprintDatabase(installation.target('shop'))), []);
+    });
+  }
 
   it('Ctrl-C in the middle leaves nothing anywhere', async () => {
     const release = await held.holdLoad();

@@ -102,7 +102,7 @@ describe('what is wrong between entries', () => {
         ['policies:\n', '  second: { type: directory, path: /backups/../backups/, hosts: [erp-01] }\npolicies:\n'],
         ['/backups/../', '/./'],
       ),
-      '9:36 destinations.second.path: is the same folder as destination volume; each needs its own',
+      '9:36 destinations.second.path: is the same place as destination volume; each needs its own',
     ],
     [
       'a destination inside another that is shared',

@@ -62,7 +62,7 @@ describe('a destination of type s3', () => {
   test('case 130: twice the same bucket and folder is refused', async () => {
     const twice = `type: s3, bucket: abc, prefix: a }\n  other: { type: s3, bucket: abc, prefix: a`;
     const [line] = await linesOf(withBucket(twice));
-    assert.match(line ?? '', /destinations\.other\.bucket: is the same place as destination bucket/);
+    assert.match(line ?? '', /destinations\.other\.prefix: is the same place as destination bucket/);
   });
 
   test('without TLS is a hint, but on this machine', async () => {
@@ -75,6 +75,35 @@ describe('a destination of type s3', () => {
       const { config } = await loadConfig(writeFiles({ 'cofre.yaml': text }));
       assert.equal(hintsFor(config).length, hints, endpoint);
     }
+  });
+});
+
+describe('a destination that lies in another one', () => {
+  const key = `user: cofre, hostKey: "SHA256:${'a'.repeat(43)}", password: env:P`;
+  const nested: [first: string, second: string, says: RegExp][] = [
+    ['type: s3, bucket: abc', 'type: s3, bucket: abc, prefix: a', /other\.prefix: is inside destination bucket/],
+    ['type: gcs, bucket: abc, prefix: a/b', 'type: gcs, bucket: abc', /other\.bucket: is around destination bucket/],
+    [
+      `type: sftp, host: s, path: /srv/a, ${key}`,
+      `type: sftp, host: s, path: /srv/a/b/, ${key}`,
+      /other\.path: is inside destination bucket/,
+    ],
+    [
+      `type: rclone, remote: "drive:"`,
+      `type: rclone, remote: "drive:a"`,
+      /other\.remote: is inside destination bucket/,
+    ],
+  ];
+  for (const [first, second, says] of nested) {
+    test(`is refused: ${second.split(', ').slice(0, 2).join(', ')}`, async () => {
+      const [line = ''] = await linesOf(withBucket(`${first} }\n  other: { ${second}`));
+      assert.match(line, says);
+    });
+  }
+
+  test('is none where only its name begins as that of the other', async () => {
+    const text = withBucket('type: s3, bucket: abc, prefix: a }\n  other: { type: s3, bucket: abc, prefix: ab');
+    await loadConfig(writeFiles({ 'cofre.yaml': text }));
   });
 });
 
@@ -114,7 +143,7 @@ describe('a destination of type gcs', () => {
     const twice = (first: string): string =>
       withBucket(`type: ${first}, bucket: abc, prefix: a }\n  other: { type: gcs, bucket: abc, prefix: a`);
     const [line] = await linesOf(twice('gcs'));
-    assert.match(line ?? '', /destinations\.other\.bucket: is the same place as destination bucket/);
+    assert.match(line ?? '', /destinations\.other\.prefix: is the same place as destination bucket/);
     await loadConfig(writeFiles({ 'cofre.yaml': twice('s3') }));
   });
 
