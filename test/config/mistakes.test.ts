@@ -45,7 +45,7 @@ const groups: Readonly<Record<string, readonly Mistake[]>> = {
       'policies:\n',
       '  second: { type: directory, path: /backups//, hosts: [erp-01] }\npolicies:\n',
       'destinations.second.path',
-      /is the same folder as destination volume/,
+      /is the same place as destination volume/,
     ],
     [
       'environments:\n',
