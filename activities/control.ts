@@ -25,7 +25,8 @@ import { resolveBackup, type BackupRequest } from './resolve-backup.ts';
 import { payableDebts, resolveCopies, whatIsMissing, type CopyRequest } from './resolve-copies.ts';
 import { openHold, openRelease, type HoldRequest, type ReleaseRequest } from './resolve-hold.ts';
 import { enterRestore, resolveEnsure, resolveRestore, type RestoreRequest } from './resolve-restore.ts';
-import { resolveRetirement, type RetirementPlan } from './resolve-retirement.ts';
+import { readApplied } from './applied.ts';
+import { otherDestinations, resolveRetirement, type RetirementPlan } from './resolve-retirement.ts';
 import { resolveRoutine, type RoutineRequest } from './resolve-routine.ts';
 import { resolveSync, type SyncRequest } from './resolve-sync.ts';
 import { resolveVerify, type VerifyRequest } from './resolve-verify.ts';
@@ -184,8 +185,9 @@ export function createControlActivities({ catalog, temporal }: ControlDependenci
           code: 'refused',
           message: `given up: ${destination} was retired to ${to}; nothing was removed there`,
         };
-        const forgotten = await forgetCopies(catalog, destination, note);
-        const { count, backups } = await neededIn(catalog, destination);
+        const others = otherDestinations((await readApplied(catalog)).config, destination);
+        const forgotten = await forgetCopies(catalog, destination, others, note);
+        const { count, backups } = await neededIn(catalog, destination, others);
         return { forgotten, left: count, leftBackups: backups };
       });
     },

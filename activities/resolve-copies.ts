@@ -12,6 +12,7 @@ import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
 import { hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
 import type { CopyPlan } from './plans.ts';
+import { otherDestinations } from './resolve-retirement.ts';
 
 export interface CopyRequest {
   readonly environment: string;
@@ -57,11 +58,14 @@ export async function whatIsMissing(
     before: string;
     /** What should be there already, and nothing else. */
     repair?: boolean | undefined;
+    /** Only backups of which no other configured destination has a verified copy. */
     onlyIn?: string | undefined;
   },
 ): Promise<{ missing: MissingCopy[]; running: string[] }> {
   const repair = question.repair === true;
-  const missing = await (repair ? unverifiedCopies : missingCopies)(catalog, question);
+  const { onlyIn } = question;
+  const others = onlyIn === undefined ? undefined : otherDestinations((await readApplied(catalog)).config, onlyIn);
+  const missing = await (repair ? unverifiedCopies : missingCopies)(catalog, { ...question, others });
   const running =
     question.backup === undefined && !repair
       ? await runningBackups(catalog, question.environment, question.before)

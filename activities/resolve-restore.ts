@@ -132,8 +132,12 @@ async function backupSource(
     return destination === undefined ? [] : [{ destination: { name: copy.destination, config: destination } }];
   });
   if (copies.length === 0) {
+    const away = usable.map(({ destination }) => destination).join(', ');
     throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {
-      hint: `cofre show ${backupId} shows its copies`,
+      hint:
+        away === ''
+          ? `cofre show ${backupId} shows its copies`
+          : `it is in ${away}, which is not in destinations: any more: put it back and cofre apply, or restore an older one with --backup`,
     });
   }
   const manifest = await getManifest(catalog, backupId);

@@ -38,7 +38,8 @@ export async function resolveRetirement(
       },
     );
   }
-  const givenUp = await givenUpIn(catalog, destination, to);
+  const others = otherDestinations(config, destination);
+  const givenUp = await givenUpIn(catalog, destination, others, to);
   if (givenUp > 0) {
     throw new CofreError(
       'refused',
@@ -47,8 +48,13 @@ export async function resolveRetirement(
     );
   }
   // One that has left the configuration cannot be copied; its backups are told as left.
-  const { environments } = await neededIn(catalog, destination);
+  const { environments } = await neededIn(catalog, destination, others);
   return { configVersion: version, environments: environments.filter((id) => Object.hasOwn(config.environments, id)) };
+}
+
+/** Where else a restore finds copies. */
+export function otherDestinations({ destinations }: AppliedConfig, destination: string): string[] {
+  return Object.keys(destinations).filter((name) => name !== destination);
 }
 
 function usersOf({ policies, routines }: AppliedConfig, destination: string): string[] {

@@ -26,13 +26,13 @@ export async function missingCopies(
     environment,
     destination,
     backup,
-    onlyIn,
+    others,
   }: {
     readonly environment: string;
     readonly destination: string;
     readonly backup?: string | undefined;
-    /** Only backups that have no verified copy elsewhere. */
-    readonly onlyIn?: string | undefined;
+    /** Only backups that have no verified copy in these. */
+    readonly others?: readonly string[] | undefined;
   },
 ): Promise<MissingCopy[]> {
   return await catalog.query<MissingCopy>(
@@ -41,9 +41,9 @@ export async function missingCopies(
      WHERE b.environment = $1 AND ${VERIFIED} AND ($3::text IS NULL OR b.id = $3)
        AND NOT EXISTS (SELECT FROM cofre.copies d WHERE d.backup_id = b.id AND d.destination = $2
          AND d.state IN ('verified', 'suspect', 'deleting', 'deleted'))
-       AND ($4::text IS NULL OR NOT EXISTS (SELECT FROM cofre.copies e WHERE e.backup_id = b.id AND e.destination <> $4 AND e.state = 'verified'))
+       AND ($4::text[] IS NULL OR NOT EXISTS (SELECT FROM cofre.copies e WHERE e.backup_id = b.id AND e.destination = ANY($4) AND e.state = 'verified'))
      GROUP BY b.id ORDER BY b.id DESC LIMIT ${LIMIT}`,
-    [environment, destination, backup ?? null, onlyIn ?? null],
+    [environment, destination, backup ?? null, others === undefined ? null : [...others]],
   );
 }
 

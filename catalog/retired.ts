@@ -11,16 +11,19 @@ export interface Needed {
 
 const TOLD = 20;
 
-/** SQL: whether the backup `b` still needs its copy `d`: it runs, or nothing else of it is verified while something is there. */
+/**
+ * SQL: whether the backup `b` still needs its copy `d`: it runs, or nothing else of it is verified in the other configured
+ * destinations, $2, while something is there. What lies in one that has left the configuration no restore finds.
+ */
 const NEEDED = `b.state = 'running' OR b.state IN ('complete', 'incomplete') AND d.state NOT IN ('missing', 'deleting')
-  AND NOT EXISTS (SELECT FROM cofre.copies o WHERE o.backup_id = b.id AND o.destination <> d.destination AND o.state = 'verified')`;
+  AND NOT EXISTS (SELECT FROM cofre.copies o WHERE o.backup_id = b.id AND o.destination = ANY($2::text[]) AND o.state = 'verified')`;
 
 /** The backups of which only this destination has something, or that may still be writing there. */
-export async function neededIn(catalog: Queries, destination: string): Promise<Needed> {
+export async function neededIn(catalog: Queries, destination: string, others: readonly string[]): Promise<Needed> {
   const rows = await catalog.query<{ id: string; environment: string }>(
     `SELECT b.id, b.environment FROM cofre.copies d JOIN cofre.backups b ON b.id = d.backup_id
      WHERE d.destination = $1 AND d.state <> 'deleted' AND (${NEEDED}) ORDER BY b.id DESC`,
-    [destination],
+    [destination, [...others]],
   );
   return {
     count: rows.length,
@@ -30,12 +33,17 @@ export async function neededIn(catalog: Queries, destination: string): Promise<N
 }
 
 /** How many of the backups of which only `destination` has something had a copy in `to` that was given up: it is not made again. */
-export async function givenUpIn(catalog: Queries, destination: string, to: string): Promise<number> {
+export async function givenUpIn(
+  catalog: Queries,
+  destination: string,
+  others: readonly string[],
+  to: string,
+): Promise<number> {
   const [row] = await catalog.query<{ count: number }>(
     `SELECT count(*) AS count FROM cofre.copies d JOIN cofre.backups b ON b.id = d.backup_id
-       JOIN cofre.copies t ON t.backup_id = b.id AND t.destination = $2 AND t.state IN ('deleting', 'deleted')
+       JOIN cofre.copies t ON t.backup_id = b.id AND t.destination = $3 AND t.state IN ('deleting', 'deleted')
      WHERE d.destination = $1 AND d.state <> 'deleted' AND (${NEEDED})`,
-    [destination, to],
+    [destination, [...others], to],
   );
   return row?.count ?? 0;
 }
@@ -44,7 +52,12 @@ export async function givenUpIn(catalog: Queries, destination: string, to: strin
  * Forgets what a destination has: its copies count no more, for restores and debts. Those that are still needed stay; gives how
  * many were forgotten.
  */
-export async function forgetCopies(catalog: Catalog, destination: string, note: FailureNote): Promise<number> {
+export async function forgetCopies(
+  catalog: Catalog,
+  destination: string,
+  others: readonly string[],
+  note: FailureNote,
+): Promise<number> {
   return await catalog.transaction(async (transaction) => {
     // In the order of their ids, as everybody who takes one of these rows takes only one.
     await transaction.query(
@@ -53,10 +66,10 @@ export async function forgetCopies(catalog: Catalog, destination: string, note: 
       [destination],
     );
     const forgotten = await transaction.query(
-      `UPDATE cofre.copies d SET state = 'deleted', error_code = $2, error_message = $3, error_hint = $4, updated_at = clock_timestamp()
+      `UPDATE cofre.copies d SET state = 'deleted', error_code = $3, error_message = $4, error_hint = $5, updated_at = clock_timestamp()
        FROM cofre.backups b WHERE b.id = d.backup_id AND d.destination = $1 AND d.state <> 'deleted' AND NOT (${NEEDED})
        RETURNING d.backup_id`,
-      [destination, note.code, note.message, note.hint ?? null],
+      [destination, [...others], note.code, note.message, note.hint ?? null],
     );
     return forgotten.length;
   });

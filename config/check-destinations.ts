@@ -23,6 +23,7 @@ interface Spot {
   readonly folder: string;
   /** The field that says where it is. */
   readonly field: string;
+  readonly settings: DestinationConfig;
 }
 
 /** Places over a network that get into each other's way by what stands here; another name of one is found out by its marker. */
@@ -30,7 +31,8 @@ function checkSpots({ destinations }: Checkable): Finding[] {
   const all = Object.entries(destinations).flatMap(([name, settings]) => spotOf(name, settings));
   return all.flatMap((spot, index) =>
     all.slice(0, index).flatMap((other) => {
-      const relation = spot.service === other.service ? relationOf(spot.folder, other.folder) : undefined;
+      const isOne = spot.service === other.service && (!isOfEachHost(spot) || shareHost(spot.settings, other.settings));
+      const relation = isOne ? relationOf(spot.folder, other.folder) : undefined;
       const message = `is ${relation} destination ${other.name}; each needs its own`;
       return relation === undefined ? [] : [{ path: ['destinations', spot.name, spot.field], message }];
     }),
@@ -45,19 +47,28 @@ function spotOf(name: string, settings: DestinationConfig): Spot[] {
     case 'gcs': {
       const { type, endpoint = '', bucket, prefix = '' } = settings;
       const service = [type, endpoint.replace(/\/$/, '')].join(' ');
-      return [{ name, service, folder: `${bucket}/${prefix}`, field: prefix === '' ? 'bucket' : 'prefix' }];
+      const field = prefix === '' ? 'bucket' : 'prefix';
+      return [{ name, service, folder: `${bucket}/${prefix}`, field, settings }];
     }
     case 'sftp': {
       const { user, host, port, path } = settings;
-      return [{ name, service: `${user}@${host}:${port}`, folder: path, field: 'path' }];
+      return [{ name, service: `${user}@${host}:${port}`, folder: path, field: 'path', settings }];
     }
     case 'rclone': {
       const { configFile = '', remote } = settings;
-      const colon = remote.indexOf(':');
-      const service = `${configFile} ${remote.slice(0, colon)}`;
-      return [{ name, service, folder: remote.slice(colon + 1), field: 'remote' }];
+      const [remoteName = '', folder = ''] = remote.split(/:(.*)/s);
+      // On a server of files `/a` and `a` are two folders: from the root, and from the account's home.
+      const service = [configFile, remoteName, folder.startsWith('/') ? '/' : ''].join(' ');
+      return [{ name, service, folder, field: 'remote', settings }];
     }
   }
+}
+
+/** An address of this very machine, and a remote of rclone's, are each host's own. */
+function isOfEachHost({ settings }: Spot): boolean {
+  if (settings.type === 'rclone') return true;
+  const address = settings.type === 'sftp' ? settings.host : 'endpoint' in settings ? settings.endpoint : undefined;
+  return /(^|\/\/)(127\.|localhost\b|\[?::1)/.test(address ?? '');
 }
 
 function checkKeys({ destinations }: Checkable): Finding[] {
@@ -135,7 +146,7 @@ export function sees(host: string, { hosts }: DestinationConfig): boolean {
   return hosts === undefined || hosts.includes(host);
 }
 
-function shareHost(a: DirectoryConfig, b: DirectoryConfig): boolean {
+function shareHost(a: DestinationConfig, b: DestinationConfig): boolean {
   return a.hosts === undefined || b.hosts === undefined || a.hosts.some((host) => sees(host, b));
 }
 

@@ -19,6 +19,8 @@ export interface Fault {
     readonly code: string;
     readonly message?: string;
     readonly more?: string;
+    /** All of it, instead of an error in XML. */
+    readonly text?: string;
   };
   /** Done before the service is asked, or the answer given. */
   readonly before?: () => Promise<void>;
@@ -70,7 +72,9 @@ export class S3Double {
     if (answer !== undefined) {
       request.resume();
       await once(request, 'end');
-      const text = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${answer.code}</Code><Message>${answer.message ?? answer.code}</Message>${answer.more ?? ''}</Error>`;
+      const text =
+        answer.text ??
+        `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${answer.code}</Code><Message>${answer.message ?? answer.code}</Message>${answer.more ?? ''}</Error>`;
       response.writeHead(answer.status, { 'content-type': 'application/xml', 'content-length': text.length });
       response.end(asked.method === 'HEAD' ? undefined : text);
       return;

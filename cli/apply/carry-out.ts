@@ -10,6 +10,7 @@ import { openCatalog, type Catalog } from '../../catalog/open.ts';
 import type { Config } from '../../config/schema.ts';
 import { resolveSecret } from '../../config/secret.ts';
 import { CofreError } from '../../errors/error.ts';
+import { tellSilence } from '../silence.ts';
 import { writeBase } from './base.ts';
 import { runMissing } from './missing.ts';
 import { catalogOwner, type ApplyPlan } from './plan.ts';
@@ -38,7 +39,8 @@ export async function carryOut(
   if (from !== to) onStep(`the catalog has version ${to}`);
   await registerSearchAttributes(client, plan.searchAttributes);
   for (const { destination, place, prepare } of plan.places) {
-    if (prepare && (await place.prepare())) onStep(`prepared ${place.what} for ${destination}`);
+    if (prepare && (await tellSilence(destination, place.prepare())))
+      onStep(`prepared ${place.what} for ${destination}`);
   }
   const { version, warnings } = await store(plan);
   await closeLost(plan.config, client, onStep);

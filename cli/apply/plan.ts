@@ -8,6 +8,7 @@ import { currentConfiguration, type StoredConfiguration } from '../../catalog/co
 import { readMigrations } from '../../catalog/migrations.ts';
 import { recordedNamespace, type Namespace } from '../../catalog/namespace.ts';
 import { appliedVersion, Catalog, newerCatalog } from '../../catalog/open.ts';
+import { neededIn } from '../../catalog/retired.ts';
 import { appliedPart } from '../../config/applied.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import type { DestinationConfig } from '../../config/destination-schema.ts';
@@ -70,7 +71,10 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const base = await readBase(configPath);
   const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
   if (stale && !force) throw staleFile(configPath, current, base, changes);
-  if (!force) requireFewRemovals(before, changes);
+  if (!force) {
+    requireFewRemovals(before, changes);
+    if (changes.length > 0) await requireNothingLeft(config, changes);
+  }
   const formerly = Object.keys(before.routines ?? {});
   const schedules = await planSchedules(client, config.routines, formerly, { remove });
   const namespace = await namespaceOf(client);
@@ -92,6 +96,26 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
       current === null ? [] : await asOwner(config, (catalog) => planMissing(catalog, applied, schedules, formerly)),
     forced: stale,
   };
+}
+
+/**
+ * That no destination leaves the configuration which has the only copy of something: no restore would find it any more.
+ * @throws CofreError `refused`.
+ */
+async function requireNothingLeft(config: Config, changes: readonly Change[]): Promise<void> {
+  const kept = Object.keys(config.destinations);
+  const leaving = changes.filter(({ section, kind }) => section === 'destinations' && kind === 'removed');
+  for (const { name } of leaving) {
+    const { count, backups } = await asOwner(config, (catalog) => neededIn(catalog, name, kept));
+    if (count === 0) continue;
+    throw new CofreError(
+      'refused',
+      `${name} is not in the file any more, and no other destination has ${count === 1 ? 'the backup' : `${count} backups, such as`} ${backups[0]}`,
+      {
+        hint: `leave it in destinations: and cofre destination retire ${name} --to NAME brings them to another; --force takes it out all the same`,
+      },
+    );
+  }
 }
 
 /** Whether the installation goes to another Temporal namespace. */

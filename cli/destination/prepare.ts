@@ -56,7 +56,7 @@ export function registerPrepare(destination: Command, globals: () => GlobalOptio
         process.exitCode = EXIT.refused;
         return;
       }
-      const prepared = await place.prepare({ evenIfNotEmpty: force });
+      const prepared = await tellSilence(name, place.prepare({ evenIfNotEmpty: force }));
       say(
         options,
         prepared ? `prepared ${place.what}; backups can be kept there` : `${place.what} was prepared already`,

@@ -15,6 +15,7 @@ import type {
   StoredObject,
 } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
+import { ListProof } from '../list-proof.ts';
 import { passOn, type Inspection } from '../pass-on.ts';
 import { partOf } from '../range.ts';
 import { falseYes, isSame, isStored } from '../stored.ts';
@@ -144,16 +145,20 @@ export class GcsDestination implements Destination {
   async *list(prefix: string, options: CallOptions = {}): AsyncIterable<StoredObject> {
     splitPrefix(prefix);
     await this.#ready(options);
+    const proof = new ListProof(this.url, prefix);
     let after: string | undefined;
     do {
       const { items, next } = await this.#bucket.listPage(this.#bucket.nameOf(prefix), after, options.signal);
       for (const { name = '', size = 0 } of items) {
         const key = this.#bucket.keyOf(name);
+        proof.saw(key);
         // What no key can name (the marker, what consoles make as folders) is not an object.
         if (key !== RESERVED_KEY && key.split('/').every(isKeySegment)) yield { key, sizeBytes: Number(size) };
       }
+      proof.turn(next);
       after = next;
     } while (after !== undefined);
+    proof.end();
   }
 
   async remove(key: string, options: CallOptions = {}): Promise<void> {

@@ -22,6 +22,7 @@ import type {
   StoredObject,
 } from '../destination.ts';
 import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } from '../key.ts';
+import { ListProof } from '../list-proof.ts';
 import { passOn } from '../pass-on.ts';
 import { falseYes, isSame, isStored, unlessMissing } from '../stored.ts';
 import { S3Bucket, type BucketOptions } from './bucket.ts';
@@ -108,14 +109,17 @@ export class S3Destination implements Destination {
     await this.#ready(options);
     const input = { Bucket: this.#bucket.bucket, Prefix: this.#bucket.nameOf(prefix) };
     const pages = paginateListObjectsV2({ client: this.#bucket.client, pageSize: this.#bucket.pageSize }, input);
+    const proof = new ListProof(this.url, prefix);
     for (;;) {
       const page = await this.#bucket.ask(`to list ${prefix}`, options.signal, () => pages.next());
-      if (page.done === true) return;
+      if (page.done === true) return proof.end();
       for (const { Key: name = '', Size: sizeBytes = 0 } of page.value.Contents ?? []) {
         const key = this.#bucket.keyOf(name);
+        proof.saw(key);
         // What no key can name (the marker, a service's own signs for folders) is not an object.
         if (key !== RESERVED_KEY && key.split('/').every(isKeySegment)) yield { key, sizeBytes };
       }
+      proof.turn(page.value.NextContinuationToken);
     }
   }
 

@@ -1,7 +1,7 @@
 import type { FileEntryWithStats, Stats } from 'ssh2';
 
 import { STATUS, hasStatus, ignoreStatus } from './errors.ts';
-import type { SftpSession } from './session.ts';
+import { orAborted, type SftpSession } from './session.ts';
 
 /** As a directory destination has them: the group may look, others may not. */
 export const FILE_MODE = 0o640;
@@ -29,7 +29,12 @@ export async function openFile(
   flags: 'r' | 'r+' | 'wx',
   signal?: AbortSignal,
 ): Promise<Buffer> {
-  return await session.ask<Buffer>((sftp, done) => sftp.open(path, flags, { mode: FILE_MODE }, done), signal);
+  const opening = session.ask<Buffer>((sftp, done) => sftp.open(path, flags, { mode: FILE_MODE }, done));
+  return await orAborted(opening, signal).catch((error: unknown) => {
+    // It may be opened after nobody waits for it any more.
+    if (signal?.aborted === true) void opening.then((handle) => closeLater(session, handle)).catch(() => undefined);
+    throw error;
+  });
 }
 
 /** Closes a file without waiting for it: nothing depends on it, and it may come after the connection is lost. */

@@ -1,4 +1,4 @@
-import { once, setMaxListeners } from 'node:events';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { SFTPWrapper, Stats } from 'ssh2';
@@ -128,7 +128,8 @@ export class SftpSession {
     const { client, socket } = this.#connection;
     if (socket.closed) return;
     this.#fail(unavailable('the destination was closed', undefined));
-    const closed = once(socket, 'close');
+    // Not `once` of Node's, which fails with the error of a server that resets the connection at its end.
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     const timer = setTimeout(() => socket.destroy(), CLOSE_WITHIN_MS);
     client.end();
     await closed;

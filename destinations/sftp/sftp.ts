@@ -120,7 +120,7 @@ export class SftpDestination implements Destination {
           const opened = await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
           part = partOf(key, opened.size, options.range);
         } else if (isFar && part.length >= LONG_BYTES && this.#asksForTwo) {
-          files.push(...(await this.#openBeside(session, spot, signal)));
+          files.push(...(await this.#openBeside(files[0], spot, signal)));
         }
       } catch (error) {
         closeFiles();
@@ -138,16 +138,22 @@ export class SftpDestination implements Destination {
 
   /**
    * The object once more, on another channel: one alone leaves a long way idle, because `ssh2` tells the server of room only
-   * when half of a channel's window is used up. None, where the server gives but one.
+   * when half of a channel's window is used up. None, where the server gives but one; and where another file has come to stand
+   * there meanwhile, as what another job replaces.
    */
-  async #openBeside(session: SftpSession, { path }: Spot, signal?: AbortSignal): Promise<OpenFile[]> {
+  async #openBeside(first: OpenFile, { path }: Spot, signal?: AbortSignal): Promise<OpenFile[]> {
+    const { session } = first;
     const beside = await orAborted(session.beside(), signal);
     // Some servers may end the connection of whoever asks: the next one does not.
     if (session.lost.aborted) {
       this.#asksForTwo = false;
       throw session.lost.reason;
     }
-    return beside === undefined ? [] : [{ session: beside, handle: await openFile(beside, path, 'r', signal) }];
+    if (beside === undefined) return [];
+    const second = { session: beside, handle: await openFile(beside, path, 'r', signal) };
+    if (await isSameFile(first, second, signal)) return [second];
+    closeLater(second.session, second.handle);
+    return [];
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<StoredObject> {
@@ -338,4 +344,12 @@ export class SftpDestination implements Destination {
   #error(cause: unknown, key: string): unknown {
     return toSftpError(cause, `the destination ${this.#name} failed at ${key === '' ? this.url : key}`);
   }
+}
+
+/** As far as the protocol tells: it knows no numbers of files. */
+async function isSameFile(one: OpenFile, other: OpenFile, signal: AbortSignal | undefined): Promise<boolean> {
+  const [a, b] = await Promise.all(
+    [one, other].map(({ session, handle }) => session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal)),
+  );
+  return a?.size === b?.size && a?.mtime === b?.mtime;
 }

@@ -197,10 +197,29 @@ describe('the catalog and what its destinations have, by the command line', () =
         .sort()
         .map((id) => `old extra ${id}: it was deleted or given up here, and its manifest is there`),
     );
+    await assertNotTakenOut('second');
     const again = await installation.cofre(['copy', only, '--to', 'old']);
     assert.equal(again.code, 3, again.stderr);
     assert.match(again.stderr, /in old was given up, and is not made again\n.*name another destination/);
   });
+
+  /** From the configuration: only there some backups are. */
+  async function assertNotTakenOut(name: string): Promise<void> {
+    const written = structuredClone(installation.config);
+    const config = installation.config as Record<string, Record<string, object>>;
+    delete config['destinations']?.[name];
+    for (const policy of Object.values(config['policies'] ?? {})) Object.assign(policy, { copies: { to: ['volume'] } });
+    config['routines'] = {};
+    await installation.writeConfig();
+    const refused = await installation.cofre(['apply', '--yes']);
+    Object.assign(installation.config, written);
+    await installation.writeConfig();
+    assert.equal(refused.code, 3, refused.stderr);
+    assert.match(
+      refused.stderr,
+      new RegExp(`${name} is not in the file any more, and no other destination has .*\\n.*retire ${name} --to`),
+    );
+  }
 
   it('repair never removes what may be the last of a backup: another copy is read in full first', async () => {
     const [cut = '', both = ''] = ids;

@@ -101,6 +101,21 @@ describe('a destination that lies in another one', () => {
     });
   }
 
+  test('is none on another machine, at another service, or from another folder', async () => {
+    for (const [first, second] of [
+      ['type: rclone, remote: "box:/srv", hosts: [erp-01]', 'type: rclone, remote: "box:/srv/a", hosts: [erp-02]'],
+      ['type: rclone, remote: "box:/srv"', 'type: rclone, remote: "box:srv/a"'],
+      [
+        `type: sftp, host: 127.0.0.1, path: /srv, hosts: [erp-01], ${key}`,
+        `type: sftp, host: 127.0.0.1, path: /srv, hosts: [erp-02], ${key}`,
+      ],
+    ] as const) {
+      const text = withBucket(`${first} }\n  other: { ${second}`);
+      const two = text.replace('hosts:\n', 'hosts:\n  erp-02: { spool: /var/lib/cofre/spool }\n');
+      await loadConfig(writeFiles({ 'cofre.yaml': two }));
+    }
+  });
+
   test('is none where only its name begins as that of the other', async () => {
     const text = withBucket('type: s3, bucket: abc, prefix: a }\n  other: { type: s3, bucket: abc, prefix: ab');
     await loadConfig(writeFiles({ 'cofre.yaml': text }));

@@ -194,6 +194,23 @@ describe('S3, with a service that has faults', () => {
     assert.equal((await bucket.stat('a/b')).sizeBytes, small.sizeBytes);
   });
 
+  test('an answer that is no list of objects is not a bucket that has none', async () => {
+    await bucket.put('a/b', small);
+    const page = (more: string): string =>
+      `<ListBucketResult><Name>b</Name>${more}<Contents><Key>cofre.json</Key><Size>1</Size></Contents></ListBucketResult>`;
+    const again = page('<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>');
+    for (const [text, message] of [
+      ['<html><body>Please log in</body></html>', /gave a list without cofre\.json/],
+      ['<ListBucketResult><Name>b</Name></ListBucketResult>', /gave a list without cofre\.json/],
+      [again, /gives the same page of a list again and again/],
+    ] as const) {
+      double.fault = ({ query }) => (query.has('list-type') ? { answer: { status: 200, code: '', text } } : {});
+      await assert.rejects(keys(bucket), { code: 'destination-unavailable', message });
+    }
+    double.fault = () => ({});
+    assert.deepEqual(await keys(bucket), ['a/b']);
+  });
+
   test('a marker of another kind, a bucket that is gone and one that was never prepared are not-mounted', async () => {
     const other = await server.bucket();
     const unprepared = new S3Destination('other', other);

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Body } from '../../../destinations/destination.ts';
 import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
 import { sftpPlace } from '../../../destinations/sftp/place.ts';
+import { withDestination } from '../../../destinations/open.ts';
 import { SftpDestination, type SftpLimits } from '../../../destinations/sftp/sftp.ts';
 import { FaultProxy } from '../../fault-proxy.ts';
 import { isLong } from '../../long.ts';
@@ -83,6 +84,17 @@ describe('an interrupted upload over SFTP', () => {
     const most = LARGE_BYTES * 1.05 + 3 * PIECE_BYTES;
     assert.ok(proxy.sentBytes <= most, `${proxy.sentBytes} of ${LARGE_BYTES} bytes sent`);
     await destination.close();
+  });
+
+  test('a server that resets the connection at its end does not make a put fail that has succeeded', async () => {
+    for (const delayMs of [0, 1]) {
+      const stored = await withDestination('offsite', server.config(root, proxy.port), async (place) => {
+        const put = await place.put(`a/${delayMs}`, bytesBody(Buffer.from('x')));
+        setTimeout(() => proxy.cut(), delayMs);
+        return put;
+      });
+      assert.equal(stored.sizeBytes, 1);
+    }
   });
 
   test('puts of the same bytes at the same time do not take each other’s temporaries, and all succeed', async () => {
