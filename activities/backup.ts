@@ -166,6 +166,7 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
         const send = async (place: Destination): Promise<void> => {
           await place.put(prefix + archive.key, localFileBody(path, archive.sizeBytes, archive.sha256), {
             signal,
+            onWait: () => report({ doing: `waits for its turn at ${destination.name} (connections)` }),
             onProgress: (bytes) =>
               report({ doing: `upload to ${destination.name}`, bytes, ofBytes: archive.sizeBytes }),
           });

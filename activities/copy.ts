@@ -79,6 +79,7 @@ export function createCopyActivities({ spool, catalog, findClients }: HostDepend
             if ((await reading(signal, () => source.identity())) === identity) throw samePlace(sourceName, name);
             await place.put(object.key, bodyOf(source, object, signal), {
               signal,
+              onWait: () => report({ doing: `waits for its turn at ${name} (connections)` }),
               onProgress: (bytes) =>
                 report({ doing: `copy from ${sourceName} to ${name}`, bytes, ofBytes: object.sizeBytes }),
             });

@@ -18,11 +18,18 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Resolves when there is a slot, with what gives it back; that may be called twice. @throws `signal.reason`. */
-  async take(signal: AbortSignal | undefined): Promise<() => void> {
+  /**
+   * Resolves when there is a slot, with what gives it back; that may be called twice. `onWait` is called where there is none yet.
+   * @throws `signal.reason`.
+   */
+  async take(signal: AbortSignal | undefined, onWait?: () => void): Promise<() => void> {
     signal?.throwIfAborted();
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
+    if (this.#free > 0) {
+      this.#free -= 1;
+    } else {
+      onWait?.();
+      await this.#turn(signal);
+    }
     let held = true;
     return () => {
       if (!held) return;

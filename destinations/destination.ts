@@ -80,6 +80,8 @@ export interface CallOptions {
 export interface PutOptions extends CallOptions {
   /** Called with the number of bytes stored so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Called when it has to wait until others have been sent, because the destination takes so many `connections` at once. */
+  readonly onWait?: (() => void) | undefined;
   /** Awaited before so many bytes are sent: it says when they may be. What is there already asks nobody. */
   readonly pace?: ((bytes: number) => Promise<void>) | undefined;
 }

@@ -87,7 +87,7 @@ export class LimitedDestination implements Destination {
   ): Promise<StoredObject> {
     const line = this.#line;
     const pace = line === undefined ? {} : { pace: (bytes: number) => line.pass(bytes, options.signal) };
-    const leave = sizeBytes > SMALL_BYTES ? await this.#sending?.take(options.signal) : undefined;
+    const leave = sizeBytes > SMALL_BYTES ? await this.#sending?.take(options.signal, options.onWait) : undefined;
     try {
       return await send({ ...options, ...pace });
     } finally {

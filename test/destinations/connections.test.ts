@@ -61,9 +61,10 @@ describe('a number of connections', () => {
       };
       const puts = [one.put('a/first', first)];
       await first.halfWay;
-      puts.push(two.put('a/second', second));
+      let waits = 0;
+      puts.push(two.put('a/second', second, { onWait: () => (waits += 1) }));
       await sleep(300);
-      assert.equal(second.opened, false, name);
+      assert.deepEqual([second.opened, waits], [false, 1], name);
       await two.put('a/manifest.json', bytesBody(Buffer.from('a manifest does not wait')));
       assert.equal((await read(two, 'a/manifest.json')).length, 24);
       first.goOn();
