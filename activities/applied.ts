@@ -63,3 +63,8 @@ export function namedDestination(config: AppliedConfig, name: string): NamedDest
 export function hostsOf(config: AppliedConfig, environment: EnvironmentConfig): readonly string[] {
   return environment.hosts ?? Object.keys(config.hosts);
 }
+
+/** Where else a restore finds copies. */
+export function otherDestinations({ destinations }: AppliedConfig, destination: string): string[] {
+  return Object.keys(destinations).filter((name) => name !== destination);
+}

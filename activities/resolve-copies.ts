@@ -10,9 +10,8 @@ import type { Catalog } from '../catalog/open.ts';
 import { durationMs } from '../config/duration.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
-import { hostsOf, namedDestination, readApplied, resolveEnvironment } from './applied.ts';
+import { hostsOf, namedDestination, otherDestinations, readApplied, resolveEnvironment } from './applied.ts';
 import type { CopyPlan } from './plans.ts';
-import { otherDestinations } from './resolve-retirement.ts';
 
 export interface CopyRequest {
   readonly environment: string;

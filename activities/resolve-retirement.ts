@@ -3,7 +3,7 @@ import { givenUpIn, neededIn } from '../catalog/retired.ts';
 import type { Catalog } from '../catalog/open.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
-import { namedDestination, readApplied } from './applied.ts';
+import { namedDestination, otherDestinations, readApplied } from './applied.ts';
 
 export interface RetirementPlan {
   readonly configVersion: number;
@@ -50,11 +50,6 @@ export async function resolveRetirement(
   // One that has left the configuration cannot be copied; its backups are told as left.
   const { environments } = await neededIn(catalog, destination, others);
   return { configVersion: version, environments: environments.filter((id) => Object.hasOwn(config.environments, id)) };
-}
-
-/** Where else a restore finds copies. */
-export function otherDestinations({ destinations }: AppliedConfig, destination: string): string[] {
-  return Object.keys(destinations).filter((name) => name !== destination);
 }
 
 function usersOf({ policies, routines }: AppliedConfig, destination: string): string[] {

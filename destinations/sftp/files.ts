@@ -37,6 +37,11 @@ export async function openFile(
   });
 }
 
+/** An open file, whatever stands at its path by now. */
+export async function describe(session: SftpSession, handle: Buffer, signal?: AbortSignal): Promise<Stats> {
+  return await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
+}
+
 /** Closes a file without waiting for it: nothing depends on it, and it may come after the connection is lost. */
 export function closeLater(session: SftpSession, handle: Buffer): void {
   if (!session.lost.aborted)

@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 
-import type { Stats } from 'ssh2';
-
 import { CofreError } from '../../errors/error.ts';
 import { badContent } from '../body-reader.ts';
 import type { Body, PutOptions, StoreMode } from '../destination.ts';
 import { isSame } from '../stored.ts';
 import { toSftpError } from './errors.ts';
-import { closeLater, openFile, unlink, withFile } from './files.ts';
+import { closeLater, describe, openFile, unlink, withFile } from './files.ts';
 import { publish, replace } from './publish.ts';
 import { explainFailure, requireRoom } from './room.ts';
 import type { SftpSession } from './session.ts';
@@ -142,10 +140,6 @@ async function requireSize(
   throw new CofreError('destination-unavailable', `the server took ${sizeBytes} bytes and has ${size} of them`, {
     hint: 'its disk may be full or failing: look at the log of the SSH server',
   });
-}
-
-async function describe(session: SftpSession, handle: Buffer, signal: AbortSignal | undefined): Promise<Stats> {
-  return await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
 }
 
 /** Brings what was written to the disk, where the server can be asked to. */

@@ -20,7 +20,7 @@ import { RESERVED_KEY, isKeySegment, requireAliasKey, splitKey, splitPrefix } fr
 import { partOf } from '../range.ts';
 import { refuseLink } from '../symbolic-link.ts';
 import { toSftpError } from './errors.ts';
-import { closeLater, entriesOf, makeFolder, openFile, removeIfEmpty, removeTree, unlink } from './files.ts';
+import { closeLater, describe, entriesOf, makeFolder, openFile, removeIfEmpty, removeTree, unlink } from './files.ts';
 import { requireMarker, requireMarkerStands } from './marker.ts';
 import { requireReplacing } from './publish.ts';
 import { storeObject } from './put.ts';
@@ -117,7 +117,7 @@ export class SftpDestination implements Destination {
         // An alias may have been replaced since it was found, and between two times that it is opened.
         if (isAliasKey(key)) {
           const [{ handle }] = files;
-          const opened = await session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal);
+          const opened = await describe(session, handle, signal);
           part = partOf(key, opened.size, options.range);
         } else if (isFar && part.length >= LONG_BYTES && this.#asksForTwo) {
           files.push(...(await this.#openBeside(files[0], spot, signal)));
@@ -348,8 +348,6 @@ export class SftpDestination implements Destination {
 
 /** As far as the protocol tells: it knows no numbers of files. */
 async function isSameFile(one: OpenFile, other: OpenFile, signal: AbortSignal | undefined): Promise<boolean> {
-  const [a, b] = await Promise.all(
-    [one, other].map(({ session, handle }) => session.ask<Stats>((sftp, done) => sftp.fstat(handle, done), signal)),
-  );
+  const [a, b] = await Promise.all([one, other].map(({ session, handle }) => describe(session, handle, signal)));
   return a?.size === b?.size && a?.mtime === b?.mtime;
 }
