@@ -108,7 +108,7 @@ class StreamSource implements Source {
 }
 
 /** So much at once: a caller's buffer may be large, and an abort is heard in between. */
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 2 * 1024 * 1024;
 
 class FileSource implements Source {
   readonly #path: string;

@@ -9,6 +9,7 @@ import { hashOpenFile } from '../local-file.ts';
 import { removeAbandoned, temporaryName } from '../temporary-file.ts';
 import { toDirectoryError } from './errors.ts';
 import { dropFromMemory } from './drop-cache.ts';
+import { PIECE_BYTES, giveBackPieces, takePieces } from './piece-memory.ts';
 
 /**
  * The group may read: operators restore with stock tools, and a second system copies the folder, under accounts of their
@@ -22,9 +23,8 @@ export const FILE_MODE = 0o640;
  */
 const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
-const PIECE_BYTES = 1024 * 1024;
-/** One is read, one is hashed and written; the third was just written. */
-const PIECES = 3;
+/** Direct writes begin and end at multiples of this: no medium or file system in use wants more (open(2), O_DIRECT). */
+const BLOCK_BYTES = 4096;
 
 /** What `link` says on file systems that have no hard links (FAT, some network and user-space ones). */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
@@ -95,15 +95,33 @@ async function hashStored(file: FileHandle, path: string, options: PutOptions): 
   }
 }
 
+/**
+ * Large ones go past the machine's memory, whose pages belong to the database that works there, and past a copy in it.
+ * Some file systems have no way past it.
+ */
 async function writeTemporary(path: string, body: Body, options: PutOptions): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  if (body.sizeBytes > PIECE_BYTES) {
+    try {
+      await writeThrough(path, body, options, constants.O_DIRECT);
+      return;
+    } catch (error) {
+      if (!(error instanceof CofreError) || nativeCode(error.cause) !== 'EINVAL') throw error;
+      // Some make the file before they refuse.
+      await inFileSystem(`cannot remove ${path}`, () => rm(path, { force: true }));
+    }
+  }
+  await writeThrough(path, body, options, 0);
+}
+
+async function writeThrough(path: string, body: Body, options: PutOptions, direct: number): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | direct;
   const file = await inFileSystem(`cannot write in ${dirname(path)}`, () => open(path, flags, FILE_MODE));
   try {
     // First, because what a killed put left may hold the very room that this one needs.
     await inFileSystem(`cannot clean ${dirname(path)}`, async () =>
       removeAbandoned(dirname(path), (await file.stat()).mtimeMs),
     );
-    await copyBody(file, path, body, options);
+    await copyBody(new Writer(file, direct !== 0), path, body, options);
     await inFileSystem(`cannot write ${path}`, () => file.sync());
   } finally {
     await file.close();
@@ -111,87 +129,100 @@ async function writeTemporary(path: string, body: Body, options: PutOptions): Pr
 }
 
 /** Failures of the body and of the signal pass through as they are; only those of the file become the driver's. */
-async function copyBody(file: FileHandle, path: string, body: Body, options: PutOptions): Promise<void> {
+async function copyBody(writer: Writer, path: string, body: Body, options: PutOptions): Promise<void> {
   const { signal, onProgress, pace } = options;
   const reader = new BodyReader(body, signal);
-  const writer = new Writer(file);
-  const settle = (): Promise<void> => inFileSystem(`cannot write ${path}`, () => writer.settle());
-  const buffers: Buffer[] = Array.from({ length: PIECES }, () => Buffer.allocUnsafe(PIECE_BYTES));
+  const pieces = takePieces();
   let askedBytes = 0;
   const readNext = (): Promise<Buffer> => {
-    const buffer = buffers.shift() as Buffer;
-    buffers.push(buffer);
-    const reading = reader.read(buffer.subarray(0, body.sizeBytes - askedBytes));
+    const piece = pieces.shift() as Buffer;
+    pieces.push(piece);
+    const reading = reader.read(piece.subarray(0, body.sizeBytes - askedBytes));
     askedBytes = Math.min(askedBytes + PIECE_BYTES, body.sizeBytes);
     reading.catch(() => undefined); // Told when its turn comes.
     return reading;
   };
-  let writtenBytes = 0;
   let reading = readNext();
   try {
     for (let piece = await reading; piece.length > 0; piece = await reading) {
       reading = readNext();
       await pace?.(piece.length);
-      await settle();
-      onProgress?.(writtenBytes);
+      await inFileSystem(`cannot write ${path}`, () => writer.room());
+      onProgress?.(writer.writtenBytes);
       writer.write(piece);
       // While the kernel takes this one, and reads the next one.
       reader.hash(piece);
-      writtenBytes += piece.length;
     }
     await reader.finish();
     // The kernel tells a failed write once: the last fsync would say that all is well.
-    await settle();
     await inFileSystem(`cannot write ${path}`, () => writer.end());
     onProgress?.(body.sizeBytes);
   } finally {
     // Before the file is closed under them; what they say is told above, where nothing else has failed.
     await reader.close();
     await reading.catch(() => undefined);
-    await settle().catch(() => undefined);
-    await writer.end().catch(() => undefined);
+    await writer.settle();
+    giveBackPieces(pieces);
   }
   signal?.throwIfAborted();
 }
 
-/** Writes to a file, one piece at a time, and brings what is written to the medium meanwhile. */
+/** Writes to a file, two pieces at a time, and brings what is written to the medium meanwhile. */
 class Writer {
   readonly #file: FileHandle;
-  #unsyncedBytes = 0;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #direct: boolean;
+  /** The last one, and the one before it. */
+  #writing: readonly [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
   #syncing: Promise<void> = Promise.resolve();
+  #givenBytes = 0;
+  #syncedBytes = 0;
+  writtenBytes = 0;
 
-  constructor(file: FileHandle) {
+  constructor(file: FileHandle, direct: boolean) {
     this.#file = file;
+    this.#direct = direct;
   }
 
-  /** Begins to write. The bytes must stay as they are until `settle` resolves. */
+  /** Begins to write, where there is `room`. The bytes must stay as they are for two pieces more. */
   write(piece: Buffer): void {
-    this.#writing = this.#write(piece);
-    this.#writing.catch(() => undefined); // Whoever waits for it is told, as of the syncing.
+    const writing = this.#write(piece, this.#givenBytes);
+    writing.catch(() => undefined); // Whoever waits for it is told, as of the syncing.
+    this.#writing = [writing, this.#writing[0]];
+    this.#givenBytes += piece.length;
   }
 
-  async #write(piece: Buffer): Promise<void> {
-    for (let done = 0; done < piece.length;) {
-      done += (await this.#file.write(piece, done, piece.length - done)).bytesWritten;
+  async #write(piece: Buffer, at: number): Promise<void> {
+    // The end of a body may be no end of a block: it is filled up, and cut off by `end`.
+    const length = this.#direct ? Math.ceil(piece.length / BLOCK_BYTES) * BLOCK_BYTES : piece.length;
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, length).fill(0, piece.length);
+    for (let done = 0; done < length;) {
+      done += (await this.#file.write(bytes, done, length - done, at + done)).bytesWritten;
     }
-    this.#unsyncedBytes += piece.length;
-    if (this.#unsyncedBytes < SYNC_EVERY_BYTES) return;
-    this.#unsyncedBytes = 0;
+    this.writtenBytes += piece.length;
+    if (this.writtenBytes - this.#syncedBytes < SYNC_EVERY_BYTES) return;
+    this.#syncedBytes = this.writtenBytes;
     // One at a time: no more than twice that much waits for the medium.
     await this.#syncing;
     this.#syncing = this.#file.datasync();
     this.#syncing.catch(() => undefined);
   }
 
-  /** Waits until the last piece is written. */
-  async settle(): Promise<void> {
-    await this.#writing;
+  /** Waits until no more than one is being written. */
+  async room(): Promise<void> {
+    await this.#writing[1];
   }
 
-  /** Waits for what is still brought to the medium. */
+  /** Waits for all that is on its way, and leaves what was given, to the byte. */
   async end(): Promise<void> {
+    await Promise.all(this.#writing);
     await this.#syncing;
+    if (this.#direct) await this.#file.truncate(this.#givenBytes);
+  }
+
+  /** Waits for the same, and says nothing of how it went. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#writing);
+    await this.#syncing.catch(() => undefined);
   }
 }
 

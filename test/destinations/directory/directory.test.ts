@@ -184,20 +184,6 @@ describe('a directory', () => {
     assert.deepEqual(await readdir(root), ['cofre.json']);
   });
 
-  test('lets the verification read the medium: nothing of a finished put stays in memory', async () => {
-    const disk = await mkdtemp(join(process.cwd(), '.cofre-test-'));
-    try {
-      await prepareDirectory(disk);
-      await new DirectoryDestination('disk', disk).put('a/data', bytesBody(randomBytes(3_000_000)));
-      const pages = execFileSync('fincore', ['--noheadings', '--output', 'PAGES', join(disk, 'a/data')], {
-        encoding: 'utf8',
-      });
-      assert.equal(Number(pages.trim()), 0);
-    } finally {
-      await rm(disk, { recursive: true });
-    }
-  });
-
   test('a put that fails takes the folders with it that it had made', async () => {
     const failure = new Error('the source fails');
     const body = { ...bytesBody(Buffer.from('half of it')), open: () => Readable.from(failing(failure)) };
@@ -262,39 +248,6 @@ describe('a directory', () => {
     assert.deepEqual(await once(child, 'exit'), [0, null]);
     assert.ok(bytes.equals(await read(volume, 'acme/backup/a1/data')));
   });
-
-  test(
-    'the order of a put survives a power cut: data, name, folders',
-    { skip: !hasStrace() && 'no strace' },
-    async () => {
-      const source = join(root, '.source');
-      await writeFile(source, randomBytes(100_000));
-      const trace = join(root, '.trace');
-      const child = spawn('strace', [
-        '-f',
-        '-y',
-        '-o',
-        trace,
-        '-e',
-        'trace=fsync,link,unlink',
-        process.execPath,
-        slowPut,
-        root,
-        source,
-        'acme/data',
-      ]);
-      await once(child.stdout, 'data');
-      child.stdin.end('go on\n');
-      await once(child, 'exit');
-      const calls = (await readFile(trace, 'utf8')).split('\n').filter((line) => line.includes(root));
-      const kinds = calls.map((line) => {
-        const call = /(fsync|unlink|link)\(/.exec(line)?.[1];
-        if (call !== 'fsync') return call;
-        return line.includes('/.tmp-') ? 'fsync data' : line.includes('/acme>') ? 'fsync acme' : 'fsync root';
-      });
-      assert.deepEqual(kinds, ['fsync data', 'link', 'unlink', 'fsync acme', 'fsync root']);
-    },
-  );
 });
 
 describe('a directory on a small file system', { skip: process.getuid?.() !== 0 && 'only root can mount one' }, () => {
@@ -382,15 +335,6 @@ const slowPut = fileURLToPath(new URL('./slow-put.js', import.meta.url));
 
 async function temporaries(root: string): Promise<string[]> {
   return (await readdir(root, { recursive: true })).filter((name) => /(^|\/)\.tmp-/.test(name));
-}
-
-function hasStrace(): boolean {
-  try {
-    execFileSync('strace', ['-V'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function* failing(error: Error): Generator<Buffer> {
