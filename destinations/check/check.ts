@@ -3,7 +3,9 @@ import { setMaxListeners } from 'node:events';
 
 import type { DestinationConfig } from '../../config/destination-schema.ts';
 import { messageOf } from '../../errors/error.ts';
+import type { Destination } from '../destination.ts';
 import { openDestination, withoutConnections } from '../open.ts';
+import { unlessMissing } from '../stored.ts';
 import { PROMISES, type CheckedPlace } from './promises.ts';
 import { measureSpeed, type Speed } from './speed.ts';
 
@@ -40,7 +42,12 @@ export async function checkDestination(
   // Some promises are about two puts that wait for each other.
   const free = withoutConnections(config);
   const [one, two] = [openDestination(name, free), openDestination(name, free)];
-  const place: CheckedPlace = { one, two, prefix, signal };
+  const keys = new Set<string>();
+  const keyOf = (name: string): string => {
+    keys.add(prefix + name);
+    return prefix + name;
+  };
+  const place: CheckedPlace = { one, two, prefix, keyOf, signal };
   // Some promises are about many calls at once, and each of them listens.
   setMaxListeners(0, signal);
   try {
@@ -49,10 +56,12 @@ export async function checkDestination(
     try {
       found = await lookAt(place, config.type, onFinding);
     } catch (error) {
-      await clear(place);
+      await clear(one, prefix, []); // Quickly: somebody may wait for the end of it.
       throw error;
     }
-    const left = await clear(place);
+    // Only what the list shows is removed at first, which it may not show truly.
+    const byName = found.findings.every(({ kept }) => kept) ? [] : keys;
+    const left = await clear(one, prefix, byName);
     return { ...found, ...(left === undefined ? {} : { left: `${prefix} is still there: ${left}` }) };
   } finally {
     await one.close();
@@ -83,10 +92,14 @@ async function lookAt(
 }
 
 /** Also when the check was interrupted. Gives why something is left. */
-async function clear({ one, prefix }: CheckedPlace): Promise<string | undefined> {
+async function clear(place: Destination, prefix: string, keys: Iterable<string>): Promise<string | undefined> {
   try {
-    await one.discard(prefix);
-    for await (const { key } of one.list(prefix)) return `it still lists ${key}`;
+    await place.discard(prefix);
+    for (const key of keys) {
+      await place.remove(key);
+      if ((await unlessMissing(place.stat(key))) !== undefined) return `it still gives ${key}`;
+    }
+    for await (const { key } of place.list(prefix)) return `it still lists ${key}`;
     return undefined;
   } catch (error) {
     return messageOf(error);

@@ -14,6 +14,8 @@ export interface CheckedPlace {
   readonly two: Destination;
   /** A folder that nobody else uses: ends in '/'. */
   readonly prefix: string;
+  /** A key in it, remembered so that its object is removed again also where the place's list does not show it. */
+  readonly keyOf: (name: string) => string;
   readonly signal: AbortSignal;
 }
 
@@ -41,11 +43,11 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'gives-back',
     what: 'gives back what it was given',
     consequence: NO_BACKUPS,
-    async prove({ one, two, prefix, signal }) {
+    async prove({ one, two, keyOf, signal }) {
       for (const size of [0, 1, 1_000_000]) {
         const bytes = randomBytes(size);
-        await one.put(`${prefix}whole/${size}`, bytesBody(bytes), { signal });
-        const back = await readAll(two, `${prefix}whole/${size}`, { signal });
+        await one.put(keyOf(`whole/${size}`), bytesBody(bytes), { signal });
+        const back = await readAll(two, keyOf(`whole/${size}`), { signal });
         if (!back.equals(bytes)) throw new Error(`of ${size} bytes it gave back ${back.length}, and not the same`);
       }
     },
@@ -54,9 +56,9 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'shows-at-once',
     what: 'shows a new object to everybody at once',
     consequence: 'a backup may look missing for a while: let cofre sync run some time after the night',
-    async prove({ one, two, prefix, signal }) {
-      await one.put(`${prefix}new/object`, bytesBody(Buffer.from('new')), { signal });
-      const { sizeBytes } = await two.stat(`${prefix}new/object`, { signal });
+    async prove({ one, two, prefix, keyOf, signal }) {
+      await one.put(keyOf('new/object'), bytesBody(Buffer.from('new')), { signal });
+      const { sizeBytes } = await two.stat(keyOf('new/object'), { signal });
       if (sizeBytes !== 3) throw new Error(`it says that 3 bytes are ${sizeBytes}`);
       const listed = await keysIn(two, `${prefix}new/`, signal);
       if (listed.join() !== 'object') throw new Error(`its list shows ${listed.join(', ') || 'nothing'}`);
@@ -66,8 +68,8 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'never-replaces',
     what: 'never replaces what it keeps',
     consequence: NO_BACKUPS,
-    async prove({ one, two, prefix, signal }) {
-      const key = `${prefix}kept`;
+    async prove({ one, two, keyOf, signal }) {
+      const key = keyOf('kept');
       await one.put(key, bytesBody(Buffer.from('first')), { signal });
       await refuses('already-exists', 'it took other bytes for the same key', () =>
         two.put(key, bytesBody(Buffer.from('other')), { signal }),
@@ -81,8 +83,8 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'one-writer',
     what: 'lets one of several writers win, and tells the others',
     consequence: 'two workers that publish at the same instant could both believe they did',
-    async prove({ one, two, prefix, signal }) {
-      const key = `${prefix}race`;
+    async prove({ one, two, keyOf, signal }) {
+      const key = keyOf('race');
       const bodies = Array.from({ length: WRITERS }, () => randomBytes(100_000));
       const puts = bodies.map((bytes, index) => (index % 2 === 0 ? one : two).put(key, bytesBody(bytes), { signal }));
       const outcomes = await Promise.allSettled(puts);
@@ -97,9 +99,9 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'whole-or-nothing',
     what: 'shows nothing of an object before all of it is there',
     consequence: 'half an object could be taken for a copy; it would be found when it is verified',
-    async prove({ one, two, prefix, signal }) {
+    async prove({ one, two, prefix, keyOf, signal }) {
       const body = halfWayBody(randomBytes(LARGE_BYTES));
-      const key = `${prefix}under-way/object`;
+      const key = keyOf('under-way/object');
       const put = one.put(key, body, { signal });
       // It may fail before it is half-way, and is awaited below.
       await Promise.race([body.halfWay, put.catch(() => undefined)]);
@@ -119,10 +121,10 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'leaves-nothing',
     what: 'leaves nothing to see of an upload that fails',
     consequence: 'half an object could be taken for a copy; it would be found when it is verified',
-    async prove({ one, two, prefix, signal }) {
+    async prove({ one, two, prefix, keyOf, signal }) {
       const body = halfWayBody(randomBytes(LARGE_BYTES));
       const failure = new Error('this upload is to fail');
-      const put = one.put(`${prefix}failed/object`, body, { signal });
+      const put = one.put(keyOf('failed/object'), body, { signal });
       await Promise.race([body.halfWay, put.catch(() => undefined)]);
       body.end(failure);
       await put.then(
@@ -141,15 +143,15 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'gives-parts',
     what: 'gives any part of an object',
     consequence: 'an interrupted restore or copy could not go on from its middle',
-    async prove({ one, two, prefix, signal }) {
+    async prove({ one, two, keyOf, signal }) {
       const bytes = randomBytes(3_000_000);
-      await one.put(`${prefix}parts`, bytesBody(bytes), { signal });
+      await one.put(keyOf('parts'), bytesBody(bytes), { signal });
       for (const [start, length] of [
         [0, 1],
         [1_048_575, 2],
         [2_999_000, 1000],
       ] as const) {
-        const part = await readAll(two, `${prefix}parts`, { signal, range: { start, length } });
+        const part = await readAll(two, keyOf('parts'), { signal, range: { start, length } });
         if (!part.equals(bytes.subarray(start, start + length)))
           throw new Error(`asked for ${length} bytes from ${start} on it gave ${part.length}, and not those`);
       }
@@ -159,12 +161,10 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'lists-all',
     what: 'lists every object once, and those below a folder alone',
     consequence: 'cofre sync cannot tell what is there',
-    async prove({ one, two, prefix, signal }) {
+    async prove({ one, two, prefix, keyOf, signal }) {
       const names = Array.from({ length: OBJECTS }, (_, index) => `${index % 3}/object-${index}`);
-      await Promise.all(
-        names.map((name) => one.put(`${prefix}many/${name}`, bytesBody(Buffer.from(name)), { signal })),
-      );
-      await one.put(`${prefix}many-more`, bytesBody(Buffer.from('beside')), { signal });
+      await Promise.all(names.map((name) => one.put(keyOf(`many/${name}`), bytesBody(Buffer.from(name)), { signal })));
+      await one.put(keyOf('many-more'), bytesBody(Buffer.from('beside')), { signal });
       const listed = await keysIn(two, `${prefix}many/`, signal);
       if (listed.join() !== names.sort().join())
         throw new Error(`of ${OBJECTS} objects its list shows ${listed.length}`);
@@ -174,11 +174,11 @@ export const PROMISES: readonly ContractPromise[] = [
     name: 'removes',
     what: 'removes an object, and says nothing when it is gone already',
     consequence: 'room is not given back, and what failed runs have left stays',
-    async prove({ one, two, prefix, signal }) {
-      await one.put(`${prefix}removed/object`, bytesBody(Buffer.from('x')), { signal });
-      await one.remove(`${prefix}removed/object`, { signal });
-      await two.remove(`${prefix}removed/object`, { signal });
-      await refuses('not-found', 'it still gives it', () => two.get(`${prefix}removed/object`, { signal }));
+    async prove({ one, two, prefix, keyOf, signal }) {
+      await one.put(keyOf('removed/object'), bytesBody(Buffer.from('x')), { signal });
+      await one.remove(keyOf('removed/object'), { signal });
+      await two.remove(keyOf('removed/object'), { signal });
+      await refuses('not-found', 'it still gives it', () => two.get(keyOf('removed/object'), { signal }));
       const listed = await keysIn(two, `${prefix}removed/`, signal);
       if (listed.length > 0) throw new Error(`its list still shows ${listed.join(', ')}`);
     },
@@ -188,8 +188,8 @@ export const PROMISES: readonly ContractPromise[] = [
     what: 'replaces an alias in one step',
     consequence: 'name it in no `copies.alias`; backups are not concerned',
     exceptOf: 'rclone',
-    async prove({ one, two, prefix, signal }) {
-      const key = `${prefix}${ALIAS_NAME}`;
+    async prove({ one, two, keyOf, signal }) {
+      const key = keyOf(ALIAS_NAME);
       const [old, latest] = [randomBytes(100_000), randomBytes(LARGE_BYTES)];
       await one.replace(key, bytesBody(old), { signal });
       const body = halfWayBody(latest);

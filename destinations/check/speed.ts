@@ -17,8 +17,8 @@ const MIB = 1024 * 1024;
 const SIZE_BYTES = 64 * MIB;
 const REQUESTS = 9;
 
-export async function measureSpeed({ one, prefix, signal }: CheckedPlace): Promise<Speed> {
-  const key = `${prefix}speed`;
+export async function measureSpeed({ one, keyOf, signal }: CheckedPlace): Promise<Speed> {
+  const key = keyOf('speed');
   const body = repeatedBody(SIZE_BYTES);
   const storesBytesPerSecond = await bytesPerSecond(() => one.put(key, body, { signal }));
   const readsBytesPerSecond = await bytesPerSecond(async () => {

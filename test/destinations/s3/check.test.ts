@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm, truncate } from 'node:fs/promises';
+import { readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 
@@ -67,6 +67,19 @@ describe('the check of a bucket', () => {
     const report = await check();
     assert.deepEqual(broken(report), ['replaces-alias']);
     assert.equal(report.left, undefined);
+  });
+
+  test('removes what it has stored also where the list does not show it', async () => {
+    const text =
+      '<ListBucketResult><Name>b</Name><Contents><Key>cofre.json</Key><Size>1</Size></Contents></ListBucketResult>';
+    double.fault = ({ query }) => (query.has('list-type') ? { answer: { status: 200, code: '', text } } : {});
+    const report = await check();
+    assert.deepEqual(broken(report), ['shows-at-once', 'lists-all']);
+    assert.equal(report.left, undefined);
+    assert.deepEqual(
+      (await readdir(pathOf(''), { recursive: true })).filter((name) => name.includes('_check-')),
+      [],
+    );
   });
 
   test('says what it could not remove again', async () => {
