@@ -4,7 +4,7 @@ import { VERIFIED } from './verified.ts';
 /** How an environment's backups stand. Times are ISO 8601, UTC. */
 export interface Health {
   readonly environment: string;
-  /** The newest backup with a copy that was read back. */
+  /** The newest backup with a copy in a configured destination that was read back. */
   readonly verified: { readonly id: string; readonly dataFrom: string; readonly anomalous: boolean } | null;
   /** The newest backup that failed, if none was verified since; or that one, if it ended early and lacks copies. */
   readonly failure: {
@@ -18,6 +18,8 @@ export interface Health {
   readonly restoreFailure: { readonly id: string; readonly code: string; readonly message: string } | null;
   /** Copies that backups should have and do not have, or that were found damaged. */
   readonly debts: number;
+  /** Backups whose verified copies are all in destinations that have left the configuration: no restore finds them. Null if none. */
+  readonly outside: { readonly backups: number; readonly destinations: readonly string[] } | null;
 }
 
 interface Row {
@@ -34,22 +36,36 @@ interface Row {
   restore_code: string | null;
   restore_message: string | null;
   debts: number;
+  outside_backups: number | null;
+  outside_destinations: string[] | null;
 }
 
-/** How these environments stand, in their order: one statement, because there may be hundreds. */
-export async function readHealth(catalog: Catalog, environments: readonly string[]): Promise<Health[]> {
+/** SQL: whether the backup `b` has a verified copy where restores look: in the configured destinations, $2. */
+const WITHIN = `EXISTS (SELECT FROM cofre.copies i WHERE i.backup_id = b.id AND i.destination = ANY($2::text[]) AND i.state = 'verified')`;
+
+/**
+ * How these environments stand, in their order, with `destinations` configured: one statement, because there may be
+ * hundreds.
+ */
+export async function readHealth(
+  catalog: Catalog,
+  environments: readonly string[],
+  destinations: readonly string[],
+): Promise<Health[]> {
   const rows = await catalog.query<Row>(
     `SELECT e.environment, v.id AS verified_id, v.data_from, v.anomalous, f.id AS failed_id, f.finished_at AS failed_at, f.state AS failed_state,
        f.error_code,
        f.error_message, (
          SELECT count(*) FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
          WHERE b.environment = e.environment AND b.state IN ('complete', 'incomplete') AND c.state NOT IN ('verified', 'deleting', 'deleted')
-       ) AS debts, r.id AS restore_id, r.error_code AS restore_code, r.error_message AS restore_message
+           AND c.destination = ANY($2::text[])
+       ) AS debts, r.id AS restore_id, r.error_code AS restore_code, r.error_message AS restore_message,
+       o.backups AS outside_backups, o.destinations AS outside_destinations
      FROM unnest($1::text[]) WITH ORDINALITY AS e (environment, place)
      LEFT JOIN LATERAL (
        SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from, b.anomalous
        FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
-       WHERE b.environment = e.environment AND ${VERIFIED}
+       WHERE b.environment = e.environment AND ${VERIFIED} AND ${WITHIN}
        ORDER BY b.id DESC LIMIT 1
      ) v ON true
      LEFT JOIN LATERAL (
@@ -64,8 +80,13 @@ export async function readHealth(catalog: Catalog, environments: readonly string
          WHERE r.environment = e.environment AND r.state <> 'running' ORDER BY r.id DESC LIMIT 1
        ) newest WHERE newest.state = 'failed'
      ) r ON true
+     LEFT JOIN LATERAL (
+       SELECT count(DISTINCT b.id) AS backups, array_agg(DISTINCT c.destination ORDER BY c.destination) AS destinations
+       FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state = 'verified'
+       WHERE b.environment = e.environment AND ${VERIFIED} AND NOT ${WITHIN}
+     ) o ON true
      ORDER BY e.place`,
-    [[...environments]],
+    [[...environments], [...destinations]],
   );
   return rows.map(toHealth);
 }
@@ -93,5 +114,9 @@ function toHealth(row: Row): Health {
         ? null
         : { id: row.restore_id, code: row.restore_code ?? 'unexpected', message: row.restore_message ?? '' },
     debts: row.debts,
+    outside:
+      row.outside_backups === null || row.outside_destinations === null
+        ? null
+        : { backups: row.outside_backups, destinations: row.outside_destinations },
   };
 }

@@ -78,7 +78,9 @@ export async function look(session: Session, environment: string | undefined): P
   if (environment !== undefined && (config !== undefined || !isName)) requireKnown('environment', environment, names);
   const shown = environment === undefined ? names : [environment];
   const health =
-    config === undefined ? undefined : await orSay(async () => await readHealth(await session.catalog(), shown));
+    config === undefined
+      ? undefined
+      : await orSay(async () => await readHealth(await session.catalog(), shown, Object.keys(config.destinations)));
   const holds =
     config === undefined
       ? undefined
@@ -149,6 +151,7 @@ function healthRow({
   failure,
   restoreFailure,
   debts,
+  outside,
 }: Status['environments'][number]): string[] {
   const trouble: string[] = [];
   if (verified === null) trouble.push('no verified backup');
@@ -157,6 +160,10 @@ function healthRow({
   if (restoreFailure !== null)
     trouble.push(`the last restore failed: ${restoreFailure.code}: ${firstLine(restoreFailure.message)}`);
   if (debts > 0) trouble.push(`${debts} ${debts === 1 ? 'copy is' : 'copies are'} missing, damaged or not proven yet`);
+  if (outside !== null)
+    trouble.push(
+      `${outside.backups === 1 ? '1 backup is' : `${outside.backups} backups are`} only in ${outside.destinations.join(', ')}, which the configuration has no more: put it back`,
+    );
   const age = verified === null ? '' : `${durationInWords(Date.now() - Date.parse(verified.dataFrom))} ago`;
   return [environment, stage, verified?.id ?? 'none', age, trouble.join('; ')];
 }

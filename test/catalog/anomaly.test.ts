@@ -71,7 +71,7 @@ test('case 15: an emptied database stays anomalous night after night, until some
   for (const { anomaly } of nights) assert.match(anomaly ?? '', new RegExp(full.id));
   const newest = nights[1]?.id ?? '';
 
-  const [health] = await readHealth(catalog, ['emptied']);
+  const [health] = await readHealth(catalog, ['emptied'], ['volume']);
   assert.deepEqual([health?.verified?.id, health?.verified?.anomalous], [newest, true]);
   const taken = await latestVerifiedBackup(catalog, 'emptied', { anomalous: 'take' });
   assert.equal(taken?.id, newest);

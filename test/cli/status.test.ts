@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -15,16 +17,24 @@ let here: Installation;
 
 before(async () => {
   here = await Installation.create();
+  const { destinations, ...rest } = here.config();
+  const path = join(here.folder, 'second');
+  await mkdir(path);
+  await here.write({ ...rest, destinations: { ...destinations, second: { type: 'directory', path, shared: true } } });
   assert.equal((await cofre('apply', '--yes', '--config', here.configPath)).code, 0);
 });
 after(async () => {
   await here.remove();
 });
 
-async function backup(id: string, end: 'complete' | 'incomplete' | 'failed'): Promise<void> {
+async function backup(
+  id: string,
+  end: 'complete' | 'incomplete' | 'failed',
+  { environment = 'acme-prod', destination = 'volume' } = {},
+): Promise<void> {
   const catalog = await here.openCatalog();
   const common = {
-    environment: 'acme-prod',
+    environment,
     kind: 'database',
     mode: 'full',
     pipeline: 'staged',
@@ -34,7 +44,7 @@ async function backup(id: string, end: 'complete' | 'incomplete' | 'failed'): Pr
   await startBackup(catalog, {
     ...common,
     id,
-    workflowId: `backupDatabase/acme-prod/${id}`,
+    workflowId: `backupDatabase/${environment}/${id}`,
     startedAt: '2026-11-20T00:00:00Z',
   });
   const error = { code: 'no-space', message: 'the spool is full', hint: 'make room' };
@@ -42,13 +52,13 @@ async function backup(id: string, end: 'complete' | 'incomplete' | 'failed'): Pr
   await recordDump(catalog, { backupId: id, attempt: 'a1', host: 'here', rows: 5, rawBytes: 100, warnings: [] });
   await recordCopy(catalog, {
     backupId: id,
-    destination: 'volume',
+    destination,
     state: 'verified',
     attempt: 'a1',
     sizeBytes: 50,
     sha256: 'a'.repeat(64),
   });
-  if (end === 'incomplete') await recordCopy(catalog, { backupId: id, destination: 'bucket', state: 'missing', error });
+  if (end === 'incomplete') await recordCopy(catalog, { backupId: id, destination: 'second', state: 'missing', error });
   await finishBackup(catalog, { backupId: id, state: end });
 }
 
@@ -76,6 +86,16 @@ describe('cofre status and cofre backups', () => {
     await backup('20261120T020000Z-00000003', 'failed');
     const { stdout } = await cofre('status', 'acme-prod', '--config', here.configPath);
     assert.match(stdout, /20261120T020000Z-00000003 failed: no-space: the spool is full; 1 copy is missing/);
+  });
+
+  test('a backup that is only where the configuration leads no more is none that a restore finds', async () => {
+    await backup('20261120T030000Z-00000004', 'complete', { destination: 'gone' });
+    const { status: shown } = await status();
+    const [environment] = shown.environments;
+    assert.equal(environment?.verified?.id, '20261120T010000Z-00000002');
+    assert.deepEqual(environment?.outside, { backups: 1, destinations: ['gone'] });
+    const { stdout } = await cofre('status', '--config', here.configPath);
+    assert.match(stdout, /1 backup is only in gone, which the configuration has no more: put it back/);
   });
 
   test('a worker that has as much heavy work as it takes, and asks for no more, is there', async () => {
@@ -123,8 +143,8 @@ describe('cofre status and cofre backups', () => {
   test('backups lists the newest first', async () => {
     const { stdout } = await cofre('backups', 'acme-prod', '--config', here.configPath);
     const lines = stdout.trim().split('\n');
-    assert.match(lines[1] ?? '', /^20261120T020000Z-00000003 +acme-prod +failed/);
-    assert.match(lines[2] ?? '', /incomplete +50 bytes +100 bytes +bucket missing, volume verified/);
+    assert.match(lines[2] ?? '', /^20261120T020000Z-00000003 +acme-prod +failed/);
+    assert.match(lines[3] ?? '', /incomplete +50 bytes +100 bytes +second missing, volume verified/);
   });
 
   test('show tells of a failed backup why it failed and what to do', async () => {
