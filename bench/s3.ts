@@ -67,8 +67,13 @@ function startLibStorage(server: S3Server, config: S3Config, { path }: ObjectFil
   const contestant: Contestant = {
     name: '@aws-sdk/lib-storage with its defaults',
     run: async () => {
+      const answered = new AbortController();
+      const { signal } = answered;
+      const failed = once(child, 'exit', { signal }).then(() =>
+        Promise.reject(new Error('lib-storage gave no answer')),
+      );
       child.send(order);
-      await once(child, 'message');
+      await Promise.race([once(child, 'message', { signal }), failed]).finally(() => answered.abort());
       return undefined;
     },
     cpu: { client: () => treeCpuMs(child.pid ?? 0), server: () => 0 },
