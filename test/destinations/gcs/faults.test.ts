@@ -197,6 +197,21 @@ describe('GCS, with a service that has faults', () => {
     await forgetful.close();
   });
 
+  test('an answer that is no list of objects is not a bucket that has none', async () => {
+    await bucket.put('a/b', small);
+    for (const [text, message] of [
+      ['<html><body>Please log in</body></html>', /failed to list: .*not valid JSON/],
+      ['{"kind":"storage#objects"}', /gave a list without cofre\.json/],
+      ['{"nextPageToken":"same","items":[{"name":"cofre.json","size":"1"}]}', /gives the same page of a list again/],
+    ] as const) {
+      double.fault = ({ method, path }) =>
+        method === 'GET' && path.endsWith('/o') ? { reply: () => Buffer.from(text) } : {};
+      await assert.rejects(keys(bucket), { code: 'destination-unavailable', message });
+    }
+    double.fault = () => ({});
+    assert.deepEqual(await keys(bucket), ['a/b']);
+  });
+
   test('a marker of another kind, a bucket that is gone and one that was never prepared are not-mounted', async () => {
     const other = await server.bucket();
     const unprepared = new GcsDestination('other', other);
