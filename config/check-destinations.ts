@@ -46,13 +46,14 @@ function spotOf(name: string, settings: DestinationConfig): Spot[] {
     case 's3':
     case 'gcs': {
       const { type, endpoint = '', bucket, prefix = '' } = settings;
-      const service = [type, endpoint.replace(/\/$/, '')].join(' ');
+      // One spelling of it: case, the usual port and a slash at the end make no other service.
+      const service = [type, endpoint === '' ? '' : new URL(endpoint).href].join(' ');
       const field = prefix === '' ? 'bucket' : 'prefix';
       return [{ name, service, folder: `${bucket}/${prefix}`, field, settings }];
     }
     case 'sftp': {
       const { user, host, port, path } = settings;
-      return [{ name, service: `${user}@${host}:${port}`, folder: path, field: 'path', settings }];
+      return [{ name, service: `${user}@${host.toLowerCase()}:${port}`, folder: path, field: 'path', settings }];
     }
     case 'rclone': {
       const { configFile = '', remote } = settings;

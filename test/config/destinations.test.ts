@@ -89,6 +89,16 @@ describe('a destination that lies in another one', () => {
       /other\.path: is inside destination bucket/,
     ],
     [
+      `type: sftp, host: S.example, path: /srv/a, ${key}`,
+      `type: sftp, host: s.example, path: /srv/a, ${key}`,
+      /other\.path: is the same place as destination bucket/,
+    ],
+    [
+      'type: s3, bucket: abc, endpoint: "https://S3.example"',
+      'type: s3, bucket: abc, endpoint: "https://s3.example:443/"',
+      /other\.bucket: is the same place as destination bucket/,
+    ],
+    [
       `type: rclone, remote: "drive:"`,
       `type: rclone, remote: "drive:a"`,
       /other\.remote: is inside destination bucket/,
