@@ -76,23 +76,37 @@ interface Source {
 
 class StreamSource implements Source {
   readonly #stream: Readable;
+  readonly #signal: AbortSignal | undefined;
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #forget: () => void;
   #rest: Buffer = Buffer.alloc(0);
+  /** Ends the read that is under way. */
+  #end: (reason: Error) => void = () => undefined;
 
   constructor(body: Body, signal: AbortSignal | undefined) {
     this.#stream = body.open();
+    // Whoever reads is told; while nobody does, it would end the process.
+    this.#stream.on('error', () => undefined);
+    this.#signal = signal;
     this.#chunks = (this.#stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
     const onAbort = (): void => {
       this.#stream.destroy(signal?.reason as Error);
+      // A stream may end only when its source says something more.
+      this.#end(signal?.reason as Error);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
+    // Nobody is told of what has happened already.
+    if (signal?.aborted === true) onAbort();
     this.#forget = () => signal?.removeEventListener('abort', onAbort);
   }
 
   async read(buffer: Buffer, offset: number): Promise<number> {
+    this.#signal?.throwIfAborted();
     while (this.#rest.length === 0) {
-      const next = await this.#chunks.next();
+      const next = await new Promise<IteratorResult<Buffer>>((resolve, reject) => {
+        this.#end = reject;
+        this.#chunks.next().then(resolve, reject);
+      });
       if (next.done === true) return 0;
       this.#rest = next.value;
     }

@@ -1,4 +1,5 @@
-import { startTool } from '../../processes/tool.ts';
+import { CofreError } from '../../errors/error.ts';
+import { startTool, ToolFailure } from '../../processes/tool.ts';
 
 /**
  * Asks the kernel to forget a file's pages, which must be written already (fsync), so that the next reader, the
@@ -8,5 +9,13 @@ import { startTool } from '../../processes/tool.ts';
  */
 export async function dropFromMemory(path: string, signal?: AbortSignal): Promise<void> {
   const args = [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none'];
-  await startTool({ name: 'dd', path: 'dd', args }, {}, { signal }).done;
+  try {
+    await startTool({ name: 'dd', path: 'dd', args }, {}, { signal }).done;
+  } catch (cause) {
+    if (!(cause instanceof ToolFailure) || cause.code === 'killed') throw cause;
+    throw new CofreError('destination-unavailable', `cannot read ${path} again: ${cause.message}`, {
+      cause,
+      hint: 'look whether the folder is still mounted, and at the kernel log of this host',
+    });
+  }
 }

@@ -7,12 +7,15 @@ const WASM_PAGE_BYTES = 64 * 1024;
 /** The part that is used here; its types stand only in the browser's library. */
 declare const WebAssembly: { readonly Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
 
+/** As many are kept for the next ones: more put at once is rare. */
+const KEPT = 4;
+
 const free: Buffer[][] = [];
 
 /**
  * Buffers to copy a body through, to be given back when nobody reads into them or writes from them. They begin at a page
  * of memory, as O_DIRECT wants it (open(2)): Node's own buffers do not, memory of WebAssembly does, because the engine
- * gets it from the kernel in pages. They are kept, because such memory is made and taken away slowly.
+ * gets it from the kernel in pages. Some are kept, because such memory is made and taken away slowly.
  */
 export function takePieces(): Buffer[] {
   const kept = free.pop();
@@ -22,5 +25,5 @@ export function takePieces(): Buffer[] {
 }
 
 export function giveBackPieces(pieces: Buffer[]): void {
-  free.push(pieces);
+  if (free.length < KEPT) free.push(pieces);
 }

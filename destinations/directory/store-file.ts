@@ -144,7 +144,10 @@ async function copyBody(writer: Writer, path: string, body: Body, options: PutOp
   };
   let reading = readNext();
   try {
-    for (let piece = await reading; piece.length > 0; piece = await reading) {
+    // A write that fails is told at once: the source may stand still.
+    const next = (): Promise<Buffer> =>
+      Promise.race([reading, inFileSystem(`cannot write ${path}`, () => writer.failure())]);
+    for (let piece = await next(); piece.length > 0; piece = await next()) {
       reading = readNext();
       await pace?.(piece.length);
       await inFileSystem(`cannot write ${path}`, () => writer.room());
@@ -158,11 +161,11 @@ async function copyBody(writer: Writer, path: string, body: Body, options: PutOp
     await inFileSystem(`cannot write ${path}`, () => writer.end());
     onProgress?.(body.sizeBytes);
   } finally {
-    // Before the file is closed under them; what they say is told above, where nothing else has failed.
     await reader.close();
-    await reading.catch(() => undefined);
+    // Before the file is closed under them; what they say is told above, where nothing else has failed.
     await writer.settle();
-    giveBackPieces(pieces);
+    // A source that stands still may read into them for a long time yet; nobody waits for it.
+    void reading.catch(() => undefined).then(() => giveBackPieces(pieces));
   }
   signal?.throwIfAborted();
 }
@@ -210,6 +213,12 @@ class Writer {
   /** Waits until no more than one is being written. */
   async room(): Promise<void> {
     await this.#writing[1];
+  }
+
+  /** Rejects if what is being written fails, and does nothing else. */
+  async failure(): Promise<never> {
+    await Promise.all(this.#writing);
+    return await new Promise<never>(() => undefined);
   }
 
   /** Waits for all that is on its way, and leaves what was given, to the byte. */

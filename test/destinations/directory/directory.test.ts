@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type { DirectoryConfig } from '../../../config/destination-schema.ts';
 import { prepareDirectory } from '../../../destinations/directory/marker.ts';
 import { temporaryName } from '../../../destinations/temporary-file.ts';
+import type { Body } from '../../../destinations/destination.ts';
 import { DirectoryDestination } from '../../../destinations/directory/directory.ts';
 import { bytesBody, hashFile, localFileBody } from '../../../destinations/local-file.ts';
 import { openDestination, withDestination } from '../../../destinations/open.ts';
@@ -194,6 +195,17 @@ describe('a directory', () => {
     assert.deepEqual(await readdir(join(root, 'acme')), ['two']);
   });
 
+  test('hears an abort at once, also before the source has given anything, and leaves nothing', async () => {
+    for (const delayMs of [0, 1, 50]) {
+      const stop = new AbortController();
+      const put = volume.put('a/data', standingBody(0), { signal: stop.signal });
+      if (delayMs > 0) setTimeout(() => stop.abort(new Error('stop')), delayMs);
+      else stop.abort(new Error('stop'));
+      await assert.rejects(put, /^Error: stop$/);
+    }
+    assert.deepEqual(await readdir(root), ['cofre.json']);
+  });
+
   test('a removal that was killed between two folders is ended by the next one', async () => {
     for (const again of [() => volume.discard('acme/one/attempt/'), () => volume.remove('acme/one/attempt/data')]) {
       await mkdir(join(root, 'acme', 'one'), { recursive: true });
@@ -274,6 +286,13 @@ describe('a directory on a small file system', { skip: process.getuid?.() !== 0 
     await volume.put('a/large', bytesBody(randomBytes(1_000_000)));
   });
 
+  test('says so also while the source stands still', async () => {
+    await assert.rejects(new DirectoryDestination('small', root).put('a/data', standingBody(9_000_000)), {
+      code: 'no-space',
+    });
+    assert.deepEqual(await readdir(root), ['cofre.json']);
+  });
+
   test('has room for the next put although the one before was killed', async () => {
     const source = join(root, '..', `${root.split('/').at(-1)}-source`);
     await writeFile(source, randomBytes(1_500_000));
@@ -335,6 +354,15 @@ const slowPut = fileURLToPath(new URL('./slow-put.js', import.meta.url));
 
 async function temporaries(root: string): Promise<string[]> {
   return (await readdir(root, { recursive: true })).filter((name) => /(^|\/)\.tmp-/.test(name));
+}
+
+/** Gives so many bytes, and then neither more nor its end. */
+function standingBody(bytes: number): Body {
+  async function* read(): AsyncGenerator<Buffer> {
+    if (bytes > 0) yield randomBytes(bytes);
+    await new Promise(() => undefined);
+  }
+  return { ...bytesBody(randomBytes(20_000_000)), open: () => Readable.from(read(), { objectMode: false }) };
 }
 
 function* failing(error: Error): Generator<Buffer> {
