@@ -8,6 +8,7 @@ import {
 } from '../catalog/missing-copies.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { durationMs } from '../config/duration.ts';
+import type { AppliedConfig } from '../config/schema.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
 import { hostsOf, namedDestination, otherDestinations, readApplied, resolveEnvironment } from './applied.ts';
@@ -34,7 +35,7 @@ export async function resolveCopies(catalog: Catalog, request: CopyRequest): Pro
   const to = [...new Set(request.to)].map((name) => namedDestination(config, name));
   const first = request.from === undefined ? [] : [namedDestination(config, request.from).name];
   const order = [...new Set([...first, ...policy.copies.to, ...Object.keys(config.destinations)])];
-  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id, request);
+  if (request.backup !== undefined) await requireCopyable(catalog, request.backup, id, request, config);
   const endsAt = new Date(Date.parse(request.startedAt) + durationMs(policy.endsWithin)).toISOString();
   return {
     configVersion: version,
@@ -63,8 +64,10 @@ export async function whatIsMissing(
 ): Promise<{ missing: MissingCopy[]; running: string[] }> {
   const repair = question.repair === true;
   const { onlyIn } = question;
-  const others = onlyIn === undefined ? undefined : otherDestinations((await readApplied(catalog)).config, onlyIn);
-  const missing = await (repair ? unverifiedCopies : missingCopies)(catalog, { ...question, others });
+  const { config } = await readApplied(catalog);
+  const configured = Object.keys(config.destinations);
+  const others = onlyIn === undefined ? undefined : otherDestinations(config, onlyIn);
+  const missing = await (repair ? unverifiedCopies : missingCopies)(catalog, { ...question, configured, others });
   const running =
     question.backup === undefined && !repair
       ? await runningBackups(catalog, question.environment, question.before)
@@ -79,12 +82,7 @@ export async function payableDebts(
 ): Promise<{ environment: string; to: string[] }[]> {
   const { config } = await readApplied(catalog);
   const selected = selectEnvironments(config, config.routines[routine]?.environments ?? {});
-  return (await findDebts(catalog, selected))
-    .map(({ environment, destinations }) => ({
-      environment,
-      to: destinations.filter((name) => Object.hasOwn(config.destinations, name)),
-    }))
-    .filter(({ to }) => to.length > 0);
+  return await findDebts(catalog, selected, Object.keys(config.destinations));
 }
 
 /** A copy that is not proven yet can be proven where it is, without another. */
@@ -93,12 +91,18 @@ async function requireCopyable(
   backupId: string,
   environment: string,
   { to, repair = false }: CopyRequest,
+  config: AppliedConfig,
 ): Promise<void> {
   const backup = await getBackup(catalog, backupId);
   if (backup.environment !== environment)
     throw new CofreError('refused', `the backup ${backupId} is of ${backup.environment}, not of ${environment}`);
   if (repair) return;
-  if (!backup.copies.some(({ state }) => state === 'verified'))
+  const verified = backup.copies.filter(({ state }) => state === 'verified').map(({ destination }) => destination);
+  if (verified.length > 0 && !verified.some((name) => Object.hasOwn(config.destinations, name)))
+    throw new CofreError('refused', `the backup ${backupId} has no verified copy in a configured destination`, {
+      hint: `it is in ${verified.join(', ')}, which is not in destinations: any more: put it back and cofre apply`,
+    });
+  if (verified.length === 0)
     throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {
       hint: `cofre backups ${environment} lists the others`,
     });

@@ -2,7 +2,7 @@ import { getBackup, type BackupDetail } from '../catalog/backup-list.ts';
 import { getManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
 import { startRestore } from '../catalog/restores.ts';
-import { latestVerifiedBackup, passedOver } from '../catalog/verified-backup.ts';
+import { latestVerifiedBackup, passedOver, unprovenBackup, type PassedOver } from '../catalog/verified-backup.ts';
 import { durationMs } from '../config/duration.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { CofreError } from '../errors/error.ts';
@@ -64,7 +64,11 @@ export async function resolveEnsure(
   }
   // Not passed over, as for a person: nobody is there to see that the data are older than they might be.
   const backup = await latestVerifiedBackup(catalog, target.id, { anomalous: 'take' });
-  if (backup === undefined) return { plan, choice: null, refusal: null };
+  if (backup === undefined) {
+    // Empty only where there is nothing: what could not be read today may be whole tomorrow, and then nobody asks for it any more.
+    const unproven = await unprovenBackup(catalog, target.id);
+    return { plan, choice: null, refusal: unproven === undefined ? null : refusalForUnproven(target.id, unproven) };
+  }
   const choice = await backupSource(catalog, applied.config, backup.id);
   const refusal = backup.anomalous === true ? refusalForAnomaly(backup) : refusalForAge(target, choice);
   return { plan, choice, refusal };
@@ -133,11 +137,18 @@ async function backupSource(
   });
   if (copies.length === 0) {
     const away = usable.map(({ destination }) => destination).join(', ');
+    const { environment } = backup;
+    const within = Object.keys(config.destinations);
+    const older = await latestVerifiedBackup(catalog, environment, { anomalous: 'pass over', within });
+    const instead =
+      older === undefined
+        ? ''
+        : `, or cofre restore --from ${environment} --backup ${older.id} --to ${environment}, the newest within reach`;
     throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {
       hint:
         away === ''
           ? `cofre show ${backupId} shows its copies`
-          : `it is in ${away}, which is not in destinations: any more: put it back and cofre apply, or restore an older one with --backup`,
+          : `it is in ${away}, which is not in destinations: any more: put it back and cofre apply${instead}`,
     });
   }
   const manifest = await getManifest(catalog, backupId);
@@ -170,6 +181,18 @@ function refusalForAnomaly({ id, environment }: BackupDetail): EnsurePlan['refus
     new CofreError('backup-anomalous', `the newest verified backup of ${environment}, ${id}, is marked as anomalous`, {
       hint: `cofre show ${id} tells why. If it is as it should be: cofre accept ${id}; else the one before: cofre restore --from ${environment} --latest --to ${environment}`,
     }),
+  );
+}
+
+function refusalForUnproven(environment: string, { backupId, why }: PassedOver): EnsurePlan['refusal'] {
+  return refusalOf(
+    new CofreError(
+      'refused',
+      `no backup of ${environment} is verified, and the newest, ${backupId}, may be whole: ${why}`,
+      {
+        hint: `cofre verify ${backupId} reads it again. If there is nothing left of any: make the database by hand`,
+      },
+    ),
   );
 }
 

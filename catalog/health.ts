@@ -18,7 +18,7 @@ export interface Health {
   readonly restoreFailure: { readonly id: string; readonly code: string; readonly message: string } | null;
   /** Copies that backups should have and do not have, or that were found damaged. */
   readonly debts: number;
-  /** Backups whose verified copies are all in destinations that have left the configuration: no restore finds them. Null if none. */
+  /** Backups whose copies, whole or doubtful, are all in destinations that have left the configuration: no restore finds them. Null if none. */
   readonly outside: { readonly backups: number; readonly destinations: readonly string[] } | null;
 }
 
@@ -42,6 +42,9 @@ interface Row {
 
 /** SQL: whether the backup `b` has a verified copy where restores look: in the configured destinations, $2. */
 const WITHIN = `EXISTS (SELECT FROM cofre.copies i WHERE i.backup_id = b.id AND i.destination = ANY($2::text[]) AND i.state = 'verified')`;
+
+/** SQL: whether a copy may be whole. */
+const HOPEFUL = `state IN ('verified', 'uploaded', 'suspect')`;
 
 /**
  * How these environments stand, in their order, with `destinations` configured: one statement, because there may be
@@ -82,8 +85,9 @@ export async function readHealth(
      ) r ON true
      LEFT JOIN LATERAL (
        SELECT count(DISTINCT b.id) AS backups, array_agg(DISTINCT c.destination ORDER BY c.destination) AS destinations
-       FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state = 'verified'
-       WHERE b.environment = e.environment AND ${VERIFIED} AND NOT ${WITHIN}
+       FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.${HOPEFUL}
+       WHERE b.environment = e.environment AND b.state IN ('complete', 'incomplete')
+         AND NOT EXISTS (SELECT FROM cofre.copies i WHERE i.backup_id = b.id AND i.destination = ANY($2::text[]) AND i.${HOPEFUL})
      ) o ON true
      ORDER BY e.place`,
     [[...environments], [...destinations]],

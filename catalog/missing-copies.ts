@@ -26,24 +26,27 @@ export async function missingCopies(
     environment,
     destination,
     backup,
+    configured,
     others,
   }: {
     readonly environment: string;
     readonly destination: string;
     readonly backup?: string | undefined;
+    /** Where copies can be read: what is only elsewhere cannot be copied. */
+    readonly configured: readonly string[];
     /** Only backups that have no verified copy in these. */
     readonly others?: readonly string[] | undefined;
   },
 ): Promise<MissingCopy[]> {
   return await catalog.query<MissingCopy>(
     `SELECT b.id AS "backupId", max(c.size_bytes) AS "sizeBytes", array_agg(c.destination ORDER BY c.destination) AS "verifiedIn"
-     FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state = 'verified'
+     FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state = 'verified' AND c.destination = ANY($5::text[])
      WHERE b.environment = $1 AND ${VERIFIED} AND ($3::text IS NULL OR b.id = $3)
        AND NOT EXISTS (SELECT FROM cofre.copies d WHERE d.backup_id = b.id AND d.destination = $2
          AND d.state IN ('verified', 'suspect', 'deleting', 'deleted'))
        AND ($4::text[] IS NULL OR NOT EXISTS (SELECT FROM cofre.copies e WHERE e.backup_id = b.id AND e.destination = ANY($4) AND e.state = 'verified'))
      GROUP BY b.id ORDER BY b.id DESC LIMIT ${LIMIT}`,
-    [environment, destination, backup ?? null, others === undefined ? null : [...others]],
+    [environment, destination, backup ?? null, others === undefined ? null : [...others], [...configured]],
   );
 }
 
@@ -57,16 +60,24 @@ export async function unverifiedCopies(
     environment,
     destination,
     backup,
-  }: { readonly environment: string; readonly destination: string; readonly backup?: string | undefined },
+    configured,
+  }: {
+    readonly environment: string;
+    readonly destination: string;
+    readonly backup?: string | undefined;
+    /** As above. */
+    readonly configured: readonly string[];
+  },
 ): Promise<MissingCopy[]> {
   return await catalog.query<MissingCopy>(
     `SELECT b.id AS "backupId", coalesce((SELECT sum((o->>'sizeBytes')::bigint)::bigint FROM cofre.manifests m,
          jsonb_array_elements(m.document->'objects') o WHERE m.backup_id = b.id), 0) AS "sizeBytes",
-       ARRAY(SELECT v.destination FROM cofre.copies v WHERE v.backup_id = b.id AND v.state = 'verified' ORDER BY v.destination) AS "verifiedIn"
+       ARRAY(SELECT v.destination FROM cofre.copies v WHERE v.backup_id = b.id AND v.state = 'verified'
+         AND v.destination = ANY($4::text[]) ORDER BY v.destination) AS "verifiedIn"
      FROM cofre.backups b JOIN cofre.copies d ON d.backup_id = b.id AND d.destination = $2
      WHERE b.environment = $1 AND ($3::text IS NULL OR b.id = $3) AND ${UNVERIFIED}
      ORDER BY b.id DESC LIMIT ${LIMIT}`,
-    [environment, destination, backup ?? null],
+    [environment, destination, backup ?? null, [...configured]],
   );
 }
 
@@ -99,16 +110,21 @@ export async function runningBackups(catalog: Queries, environment: string, befo
   return rows.map(({ id }) => id);
 }
 
-/** Which of these environments have backups that lack a copy they should have, and where, while another copy is verified. */
+/**
+ * Which of these environments have backups that lack a copy they should have, and where, while another copy is verified: both in the
+ * `configured` destinations.
+ */
 export async function findDebts(
   catalog: Queries,
   environments: readonly string[],
-): Promise<{ environment: string; destinations: string[] }[]> {
+  configured: readonly string[],
+): Promise<{ environment: string; to: string[] }[]> {
   return await catalog.query(
-    `SELECT b.environment, array_agg(DISTINCT c.destination ORDER BY c.destination) AS destinations
+    `SELECT b.environment, array_agg(DISTINCT c.destination ORDER BY c.destination) AS to
      FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state IN ('missing', 'uploading', 'uploaded')
-     WHERE b.environment = ANY($1::text[]) AND ${VERIFIED}
+     WHERE b.environment = ANY($1::text[]) AND c.destination = ANY($2::text[]) AND ${VERIFIED}
+       AND EXISTS (SELECT FROM cofre.copies v WHERE v.backup_id = b.id AND v.state = 'verified' AND v.destination = ANY($2::text[]))
      GROUP BY b.environment ORDER BY b.environment`,
-    [[...environments]],
+    [[...environments], [...configured]],
   );
 }

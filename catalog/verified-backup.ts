@@ -19,14 +19,24 @@ export interface PassedOver {
 export async function latestVerifiedBackup(
   catalog: Catalog,
   environment: string,
-  { before, anomalous }: { readonly before?: string | undefined; readonly anomalous: 'take' | 'pass over' },
+  {
+    before,
+    anomalous,
+    within,
+  }: {
+    readonly before?: string | undefined;
+    readonly anomalous: 'take' | 'pass over';
+    /** Only what has such a copy in one of these destinations. */
+    readonly within?: readonly string[];
+  },
 ): Promise<BackupDetail | undefined> {
   const [found] = await catalog.query<{ id: string }>(
     `SELECT b.id FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
      WHERE b.environment = $1 AND ${VERIFIED} AND ($2::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $2)
-       AND ($3 OR NOT b.anomalous)
+       AND ($3 OR NOT b.anomalous) AND ($4::text[] IS NULL OR EXISTS (SELECT FROM cofre.copies w
+         WHERE w.backup_id = b.id AND w.state = 'verified' AND w.destination = ANY($4)))
      ORDER BY b.id DESC LIMIT 1`,
-    [environment, before ?? null, anomalous === 'take'],
+    [environment, before ?? null, anomalous === 'take', within === undefined ? null : [...within]],
   );
   return found === undefined ? undefined : await getBackup(catalog, found.id);
 }
@@ -40,9 +50,7 @@ export async function passedOver(
   { id, environment }: { id: string; environment: string },
 ): Promise<PassedOver[]> {
   const newer = await catalog.query<NewerRow>(
-    `SELECT b.id, b.state, b.error_message AS error, b.anomalous, ${VERIFIED} AS verified, (SELECT string_agg(c.destination || ' ' || c.state
-         || coalesce(': ' || c.error_message, ''), ', ' ORDER BY c.destination) FROM cofre.copies c WHERE c.backup_id = b.id) AS copies
-     FROM cofre.backups b WHERE b.environment = $1 AND b.kind = 'database' AND b.id > $2 ORDER BY b.id DESC`,
+    `SELECT ${NEWER} FROM cofre.backups b WHERE b.environment = $1 AND b.kind = 'database' AND b.id > $2 ORDER BY b.id DESC`,
     [environment, id],
   );
   const better = newer.find(({ verified, anomalous }) => verified && !anomalous);
@@ -50,6 +58,25 @@ export async function passedOver(
   const shown = [...(better === undefined ? [] : [better]), ...others];
   return shown.slice(0, PASSED_OVER_SHOWN).map((row) => ({ backupId: row.id, why: whyNot(row) }));
 }
+
+/**
+ * The newest backup of the environment that is not verified and may still be found whole: one that runs, or that has copies which
+ * nobody gave up. undefined: there is none.
+ */
+export async function unprovenBackup(catalog: Catalog, environment: string): Promise<PassedOver | undefined> {
+  const [row] = await catalog.query<NewerRow>(
+    `SELECT ${NEWER} FROM cofre.backups b
+     WHERE b.environment = $1 AND b.kind = 'database' AND (b.state = 'running' OR b.state IN ('complete', 'incomplete')
+       AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state NOT IN ('deleting', 'deleted')))
+     ORDER BY b.id DESC LIMIT 1`,
+    [environment],
+  );
+  return row === undefined ? undefined : { backupId: row.id, why: whyNot(row) };
+}
+
+/** SQL: what `whyNot` tells of the backup `b`. */
+const NEWER = `b.id, b.state, b.error_message AS error, b.anomalous, ${VERIFIED} AS verified, (SELECT string_agg(c.destination || ' ' || c.state
+  || coalesce(': ' || c.error_message, ''), ', ' ORDER BY c.destination) FROM cofre.copies c WHERE c.backup_id = b.id) AS copies`;
 
 interface NewerRow {
   readonly id: string;

@@ -98,7 +98,7 @@ function backupInWords(
   rows.push(...held);
   if (backup.lastProvenAt !== undefined) rows.push(['last proven', backup.lastProvenAt]);
   for (const copy of backup.copies) rows.push(...copyRows(backup, manifest, copy, config));
-  if (backup.copies.some(({ state }) => state === 'verified')) {
+  if (backup.copies.some(({ state, destination }) => state === 'verified' && config.destinations[destination])) {
     rows.push([
       'restore',
       `cofre restore --from ${backup.environment} --backup ${backup.id} --to ${backup.environment}`,
@@ -165,6 +165,8 @@ function copyRows(
       : `, ${objectAddress(destination, objectKey(backup, manifest))}`;
   const verified = copy.verifiedAt === null ? '' : ` at ${copy.verifiedAt}`;
   const rows: [string, string][] = [['copy', `${copy.destination}: ${copy.state}${verified}${path}`]];
+  if (destination === undefined && copy.state !== 'deleted')
+    rows.push(['', '→ it is not in destinations: any more; no restore finds it until it is put back']);
   if (copy.error !== null) rows.push(['', `${copy.error.code}: ${copy.error.message}`]);
   if (copy.error?.hint !== undefined) rows.push(['', `→ ${copy.error.hint}`]);
   return rows;

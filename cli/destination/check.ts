@@ -4,7 +4,7 @@ import { checkDestination, type DestinationReport, type Finding } from '../../de
 import type { Speed } from '../../destinations/check/speed.ts';
 import { EXIT } from '../exit.ts';
 import { examplesAndExits } from '../help.ts';
-import { Interrupted, bytesInWords, durationInWords, printJson, printText, say } from '../print.ts';
+import { Interrupted, bytesInWords, durationInWords, printJson, printText, say, tell } from '../print.ts';
 import type { GlobalOptions } from '../session.ts';
 import { tellSilence } from '../silence.ts';
 import { findDestination } from './find.ts';
@@ -33,6 +33,7 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
             onAnswer();
             if (!options.json) printText(findingInWords(finding));
           },
+          onLeft: (left) => tell(left === undefined ? 'what the check had stored is removed again' : leftInWords(left)),
         }),
       ).finally(() => onAnswer());
       const good = report.findings.every(({ kept }) => kept) && report.left === undefined;
@@ -47,8 +48,7 @@ async function untilInterrupted(
   check: (signal: AbortSignal) => Promise<DestinationReport>,
 ): Promise<DestinationReport> {
   const controller = new AbortController();
-  const interrupt = (): void =>
-    controller.abort(new Interrupted('interrupted; what the check had stored is removed again'));
+  const interrupt = (): void => controller.abort(new Interrupted('interrupted'));
   process.once('SIGINT', interrupt);
   try {
     return await check(controller.signal);
@@ -64,7 +64,7 @@ function findingInWords({ what, kept, seen, consequence }: Finding): string {
 
 function endInWords(name: string, { findings, speed, left }: DestinationReport, good: boolean): string {
   const lines = [
-    ...(left === undefined ? [] : [`FAIL  removes what the check has stored: ${left}`, '      → remove it by hand']),
+    ...(left === undefined ? [] : [leftInWords(left)]),
     ...(speed === undefined ? [] : speedInWords(speed)),
     '',
   ];
@@ -72,6 +72,10 @@ function endInWords(name: string, { findings, speed, left }: DestinationReport, 
   if (good) lines.push(`${name} keeps what Cofre needs of it`);
   else if (broken > 0) lines.push(`${name} does not keep ${broken} of what Cofre needs of it`);
   return lines.join('\n');
+}
+
+function leftInWords(left: string): string {
+  return `FAIL  removes what the check has stored: ${left}\n      → remove it by hand`;
 }
 
 const EXAMPLE_BYTES = 10_000_000_000;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 
 import type { DestinationConfig } from '../../config/destination-schema.ts';
-import { messageOf } from '../../errors/error.ts';
+import { CofreError, messageOf } from '../../errors/error.ts';
 import type { Destination } from '../destination.ts';
 import { openDestination, withoutConnections } from '../open.ts';
 import { unlessMissing } from '../stored.ts';
@@ -30,13 +30,17 @@ export interface DestinationReport {
 
 /**
  * Runs what the contract promises against a real place, in a folder of its own that no environment can have, and removes
- * that again. `onFinding` hears of each promise as it is known.
- * @throws CofreError where the place is no destination, or cannot be reached at all.
+ * that again. `onFinding` hears of each promise as it is known; `onLeft`, before this throws, of what could not be removed.
+ * @throws CofreError where the place is no destination, cannot be reached at all, or is full or gone in the middle.
  */
 export async function checkDestination(
   name: string,
   config: DestinationConfig,
-  { signal, onFinding }: { signal: AbortSignal; onFinding: (finding: Finding) => void },
+  {
+    signal,
+    onFinding,
+    onLeft,
+  }: { signal: AbortSignal; onFinding: (finding: Finding) => void; onLeft: (left: string | undefined) => void },
 ): Promise<DestinationReport> {
   const prefix = `_check-${randomBytes(6).toString('hex')}/`;
   // Some promises are about two puts that wait for each other.
@@ -56,13 +60,13 @@ export async function checkDestination(
     try {
       found = await lookAt(place, config.type, onFinding);
     } catch (error) {
-      await clear(one, prefix, []); // Quickly: somebody may wait for the end of it.
+      onLeft(await clear(one, prefix, [])); // Quickly: somebody may wait for the end of it.
       throw error;
     }
     // Only what the list shows is removed at first, which it may not show truly.
     const byName = found.findings.every(({ kept }) => kept) ? [] : keys;
     const left = await clear(one, prefix, byName);
-    return { ...found, ...(left === undefined ? {} : { left: `${prefix} is still there: ${left}` }) };
+    return { ...found, ...(left === undefined ? {} : { left }) };
   } finally {
     await one.close();
     await two.close();
@@ -81,6 +85,7 @@ async function lookAt(
       await prove(place);
     } catch (error) {
       place.signal.throwIfAborted();
+      if (isNoAnswer(error)) throw error;
       finding = { promise: name, what, kept: false, seen: messageOf(error), consequence };
     }
     findings.push(finding);
@@ -88,7 +93,20 @@ async function lookAt(
     // Whoever cannot even do the first of them can do none.
     if (findings.length === 1 && !finding.kept) return { findings };
   }
-  return { findings, speed: await measureSpeed(place) };
+  try {
+    return { findings, speed: await measureSpeed(place) };
+  } catch (error) {
+    // What was found is the answer, where it is enough for one.
+    if (place.signal.aborted || isNoAnswer(error) || findings.every(({ kept }) => kept)) throw error;
+    return { findings };
+  }
+}
+
+/** A place that is full or has gone away keeps no promise, and breaks none. */
+function isNoAnswer(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const isOne = error instanceof CofreError && (error.code === 'no-space' || error.code === 'not-mounted');
+  return isOne || isNoAnswer(error.cause);
 }
 
 /** Also when the check was interrupted. Gives why something is left. */
@@ -97,11 +115,15 @@ async function clear(place: Destination, prefix: string, keys: Iterable<string>)
     await place.discard(prefix);
     for (const key of keys) {
       await place.remove(key);
-      if ((await unlessMissing(place.stat(key))) !== undefined) return `it still gives ${key}`;
+      if ((await unlessMissing(place.stat(key))) !== undefined) return isStill(prefix, `it gives ${key}`);
     }
-    for await (const { key } of place.list(prefix)) return `it still lists ${key}`;
+    for await (const { key } of place.list(prefix)) return isStill(prefix, `it lists ${key}`);
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    return isStill(prefix, messageOf(error));
   }
+}
+
+function isStill(prefix: string, why: string): string {
+  return `${prefix} is still there: ${why}`;
 }

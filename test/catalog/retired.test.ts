@@ -20,7 +20,7 @@ test('what was given up in one destination is known before another one is retire
   // What lies in a destination that has left the configuration no restore finds.
   assert.deepEqual((await neededIn(fresh.catalog, 'volume', ['third'])).backups, [id]);
   assert.equal(await forgetCopies(fresh.catalog, 'volume', ['third'], { code: 'refused', message: 'retired' }), 0);
-  const wanted = { environment: 'acme-prod', destination: 'third' };
+  const wanted = { environment: 'acme-prod', destination: 'third', configured: ['volume', 'second', 'third'] };
   assert.equal((await missingCopies(fresh.catalog, { ...wanted, others: ['second', 'third'] })).length, 0);
   assert.equal((await missingCopies(fresh.catalog, { ...wanted, others: ['third'] })).length, 1);
   assert.equal(

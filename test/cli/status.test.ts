@@ -94,6 +94,9 @@ describe('cofre status and cofre backups', () => {
     const [environment] = shown.environments;
     assert.equal(environment?.verified?.id, '20261120T010000Z-00000002');
     assert.deepEqual(environment?.outside, { backups: 1, destinations: ['gone'] });
+    const catalog = await here.openCatalog();
+    await catalog.query(`UPDATE cofre.copies SET state = 'suspect' WHERE destination = 'gone'`);
+    assert.deepEqual((await status()).status.environments[0]?.outside, { backups: 1, destinations: ['gone'] });
     const { stdout } = await cofre('status', '--config', here.configPath);
     assert.match(stdout, /1 backup is only in gone, which the configuration has no more: put it back/);
   });

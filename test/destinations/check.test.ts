@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { checkDestination } from '../../destinations/check/check.ts';
 import { PROMISES } from '../../destinations/check/promises.ts';
 import { prepareDirectory } from '../../destinations/directory/marker.ts';
+import { SmallDisk } from '../small-disk.ts';
 import { RcloneRemotes, markedFolder } from '../rclone.ts';
 
 test('a directory keeps every promise, and nothing of the check is left', async () => {
@@ -17,7 +18,11 @@ test('a directory keeps every promise, and nothing of the check is left', async 
     const report = await checkDestination(
       'volume',
       { type: 'directory', path, shared: true },
-      { signal: new AbortController().signal, onFinding: ({ promise }) => void heard.push(promise) },
+      {
+        signal: new AbortController().signal,
+        onFinding: ({ promise }) => void heard.push(promise),
+        onLeft: () => undefined,
+      },
     );
     assert.deepEqual(
       report.findings.filter(({ kept }) => !kept),
@@ -35,6 +40,29 @@ test('a directory keeps every promise, and nothing of the check is left', async 
   }
 });
 
+test('a place that is full in the middle breaks no promise, and what is left there is told', async () => {
+  const disk = await SmallDisk.mount('10m');
+  try {
+    await prepareDirectory(disk.path);
+    const broken: string[] = [];
+    const left: (string | undefined)[] = [];
+    const checking = checkDestination(
+      'volume',
+      { type: 'directory', path: disk.path, shared: true },
+      {
+        signal: new AbortController().signal,
+        onFinding: ({ promise, kept }) => void (kept || broken.push(promise)),
+        onLeft: (what) => void left.push(what),
+      },
+    );
+    await assert.rejects(checking, { code: 'no-space' });
+    assert.deepEqual([broken, left], [[], [undefined]]);
+    assert.deepEqual(await readdir(disk.path), ['cofre.json']);
+  } finally {
+    await disk.unmount();
+  }
+});
+
 test('a remote of rclone is not asked for what no alias is configured there for', async () => {
   const path = await markedFolder();
   const remotes = await RcloneRemotes.make({ here: { type: 'local' } });
@@ -43,6 +71,7 @@ test('a remote of rclone is not asked for what no alias is configured there for'
     const report = await checkDestination('remote', remotes.config(`here:${path}`), {
       signal,
       onFinding: () => undefined,
+      onLeft: () => undefined,
     });
     assert.deepEqual(
       report.findings.map(({ promise, kept }) => [promise, kept]),

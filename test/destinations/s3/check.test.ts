@@ -28,7 +28,7 @@ describe('the check of a bucket', () => {
     findings.filter(({ kept }) => !kept).map(({ promise }) => promise);
   async function check(): Promise<DestinationReport> {
     const { signal } = new AbortController();
-    return await checkDestination('bucket', config, { signal, onFinding: () => undefined });
+    return await checkDestination('bucket', config, { signal, onFinding: () => undefined, onLeft: () => undefined });
   }
 
   test('finds a service that ignores conditions, by writers who all believe that they won', async () => {
