@@ -13,6 +13,8 @@ export interface PlaceStep {
   readonly state: PlaceState | CofreError;
   /** Marked now: it is new in this version, and it is there and empty. */
   readonly prepare: boolean;
+  /** The destination led to another place before. */
+  readonly moved: boolean;
 }
 
 /**
@@ -31,8 +33,16 @@ export async function planPlaces(
   for (const [destination, settings] of seenFromHere(config, host)) {
     const place = placeOf(settings);
     const state = await tellSilence(destination, stateFromHere(place, settings));
-    const isNew = formerAddresses[destination] !== addressOf(settings);
-    if (state !== 'prepared') steps.push({ destination, place, state, prepare: isNew && state === 'empty' });
+    const former = formerAddresses[destination];
+    const isNew = former !== addressOf(settings);
+    if (state === 'prepared') continue;
+    steps.push({
+      destination,
+      place,
+      state,
+      prepare: isNew && state === 'empty',
+      moved: isNew && former !== undefined,
+    });
   }
   return steps;
 }
@@ -75,13 +85,17 @@ async function stateFromHere(place: Place, { type }: DestinationConfig): Promise
 
 /** What to do about a place that is not ready, in words. */
 export function placeInWords(step: PlaceStep): string {
-  if (step.prepare) return `prepare ${step.place.what} of the destination ${step.destination}`;
+  const { destination } = step;
+  const then = step.moved
+    ? `; it is another place than before, and cofre sync ${destination} tells what is missing there`
+    : '';
+  if (step.prepare) return `prepare ${step.place.what} of the destination ${destination}${then}`;
   const { message, hint } = placeTrouble(step);
   return `${message}: ${hint}`;
 }
 
 /** What is wrong with a place that is not prepared, and how to mend it. */
-export function placeTrouble({ destination, place, state }: Omit<PlaceStep, 'prepare'>): {
+export function placeTrouble({ destination, place, state }: Omit<PlaceStep, 'prepare' | 'moved'>): {
   message: string;
   hint: string;
 } {

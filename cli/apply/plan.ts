@@ -71,9 +71,11 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const base = await readBase(configPath);
   const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
   if (stale && !force) throw staleFile(configPath, current, base, changes);
+  const places = await planPlaces(config, host, addressesOf(before));
   if (!force) {
     requireFewRemovals(before, changes);
-    if (changes.length > 0) await requireNothingLeft(config, changes);
+    const moved = places.filter((place) => place.prepare && place.moved);
+    if (changes.length > 0) await requireNothingLeft(config, changes, moved);
   }
   const formerly = Object.keys(before.routines ?? {});
   const schedules = await planSchedules(client, config.routines, formerly, { remove });
@@ -90,7 +92,7 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
     lost: isMove({ namespace, recorded }) ? (await asOwner(config, (catalog) => findLost(catalog, client))).length : 0,
     current: current === null ? null : { version: current.version, digest: current.digest },
     changes,
-    places: await planPlaces(config, host, addressesOf(before)),
+    places,
     schedules,
     missing:
       current === null ? [] : await asOwner(config, (catalog) => planMissing(catalog, applied, schedules, formerly)),
@@ -99,21 +101,34 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
 }
 
 /**
- * That no destination leaves the configuration which has the only copy of something: no restore would find it any more.
+ * That no destination leaves the configuration, or leads to another and empty place, which has the only copy of something: no
+ * restore would find it any more.
  * @throws CofreError `refused`.
  */
-async function requireNothingLeft(config: Config, changes: readonly Change[]): Promise<void> {
-  const kept = Object.keys(config.destinations);
-  const leaving = changes.filter(({ section, kind }) => section === 'destinations' && kind === 'removed');
-  for (const { name } of leaving) {
-    const { count, backups } = await asOwner(config, (catalog) => neededIn(catalog, name, kept));
+async function requireNothingLeft(
+  config: Config,
+  changes: readonly Change[],
+  moved: readonly Pick<PlaceStep, 'destination'>[],
+): Promise<void> {
+  const removed = changes.filter(({ section, kind }) => section === 'destinations' && kind === 'removed');
+  const leaving = [
+    ...removed.map(({ name }) => ({
+      ...{ name, why: 'is not in the file any more' },
+      hint: `leave it in destinations: and cofre destination retire ${name} --to NAME brings them to another; --force takes it out all the same`,
+    })),
+    ...moved.map(({ destination: name }) => ({
+      ...{ name, why: 'leads to another place now, which is empty' },
+      hint: `bring what the old place has to the new one first, or give the new one a name of its own; --force takes it all the same`,
+    })),
+  ];
+  for (const { name, why, hint } of leaving) {
+    const others = Object.keys(config.destinations).filter((other) => other !== name);
+    const { count, backups } = await asOwner(config, (catalog) => neededIn(catalog, name, others));
     if (count === 0) continue;
     throw new CofreError(
       'refused',
-      `${name} is not in the file any more, and no other destination has ${count === 1 ? 'the backup' : `${count} backups, such as`} ${backups[0]}`,
-      {
-        hint: `leave it in destinations: and cofre destination retire ${name} --to NAME brings them to another; --force takes it out all the same`,
-      },
+      `${name} ${why}, and no other destination has ${count === 1 ? 'the backup' : `${count} backups, such as`} ${backups[0]}`,
+      { hint },
     );
   }
 }

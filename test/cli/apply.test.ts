@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
+import { finishBackup } from '../../catalog/backups.ts';
 import { currentConfiguration } from '../../catalog/configurations.ts';
 import { applyConfig, type ApplyOutcome } from '../../cli/apply.ts';
 import { carryOut } from '../../cli/apply/carry-out.ts';
@@ -10,6 +11,7 @@ import { planApply } from '../../cli/apply/plan.ts';
 import { describeRoutine, managedRoutines } from '../../cli/apply/schedules.ts';
 import { loadConfig } from '../../config/load.ts';
 import { CofreError } from '../../errors/error.ts';
+import { BackupRows } from '../catalog/backup-rows.ts';
 import { Installation, type ConfigFile } from './installation.ts';
 
 const QUIET = { json: false, quiet: true, follow: false, yes: true };
@@ -241,6 +243,28 @@ describe('cofre apply', () => {
     const outcome = await apply();
     assert.equal(outcome.changed, false);
     assert.match(outcome.notes.join('\n'), /is empty: look whether its volume is mounted/);
+  });
+
+  test('a destination that has the only copy of something does not get another, empty place without --force', async () => {
+    const { destinations, ...rest } = config;
+    const path = join(here.folder, 'moved');
+    await mkdir(path);
+    await here.write({
+      ...rest,
+      destinations: { ...destinations, volume: { ...(destinations?.['volume'] as object), path } },
+    });
+    await here.openCatalog().then(async (catalog) => {
+      const rows = new BackupRows(catalog);
+      await finishBackup(catalog, { backupId: await rows.verified('acme-prod'), state: 'complete' });
+    });
+    await assert.rejects(
+      apply(),
+      refusedFor(/volume leads to another place now, which is empty, and no other .* the backup/),
+    );
+    assert.deepEqual(await readdir(path), []);
+    await apply({ force: true });
+    await here.write(config);
+    await apply({ force: true });
   });
 
   test('only schedules that apply made are known as routines', async () => {
