@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
-import { backupStates, recordCopy, recordDump, requireCurrentDump, requireRunningBackup } from '../catalog/backups.ts';
+import { backupsLeft } from '../catalog/left-behind.ts';
+import { recordCopy, recordDump, requireCurrentDump, requireRunningBackup } from '../catalog/backups.ts';
 import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';
@@ -226,17 +227,15 @@ export function createBackupActivities({ host, spool, catalog, findClients, stal
 
     /**
      * Removes the local files of this backup and, once it is verified, those that earlier failed backups of the same
-     * environment left as their only copy.
+     * environment left as their only copy; not where it is anomalous, and they may have what it has lost.
      */
     async deleteLocal({ plan }: { plan: BackupPlan }): Promise<void> {
       await asStep(async () => {
         const { id } = plan.environment;
         await spool.remove(id, plan.backupId);
-        const states = await backupStates(catalog, [plan.backupId, ...(await spool.backupIds(id))]);
-        const verified = ['complete', 'incomplete'].includes(states.get(plan.backupId) ?? '');
-        if (!verified) return;
-        for (const other of await spool.backupIds(id)) {
-          if (other < plan.backupId && (states.get(other) ?? 'running') !== 'running') await spool.remove(id, other);
+        const earlier = (await spool.backupIds(id)).filter((other) => other < plan.backupId);
+        for (const [other, { state, verified, overtaken }] of await backupsLeft(catalog, earlier)) {
+          if (state !== 'running' && (verified || overtaken)) await spool.remove(id, other);
         }
       });
     },

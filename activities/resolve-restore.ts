@@ -69,7 +69,14 @@ export async function resolveEnsure(
     const unproven = await unprovenBackup(catalog, target.id);
     return { plan, choice: null, refusal: unproven === undefined ? null : refusalForUnproven(target.id, unproven) };
   }
-  const choice = await backupSource(catalog, applied.config, backup.id);
+  let choice: Extract<RestoreSource, { type: 'backup' }>;
+  try {
+    choice = await backupSource(catalog, applied.config, backup.id);
+  } catch (error) {
+    if (!(error instanceof CofreError) || error.code !== 'no-backup') throw error;
+    // `refused`, because callers take `no-backup` for an environment that never had one.
+    return { plan, choice: null, refusal: { ...refusalOf(error), code: 'refused' } };
+  }
   const refusal = backup.anomalous === true ? refusalForAnomaly(backup) : refusalForAge(target, choice);
   return { plan, choice, refusal };
 }
@@ -126,29 +133,33 @@ async function backupSource(
   backupId: string,
 ): Promise<Extract<RestoreSource, { type: 'backup' }>> {
   const backup = await getBackup(catalog, backupId);
-  const verified = backup.copies.filter((copy) => copy.state === 'verified');
+  const isWithin = ({ destination }: { destination: string }): boolean =>
+    Object.hasOwn(config.destinations, destination);
+  const within = backup.copies.filter(isWithin);
+  const verified = within.filter((copy) => copy.state === 'verified');
   // After a catalog was rebuilt nobody has read anything yet, and whoever asks for this very backup need not wait until somebody has:
   // the restore itself takes nothing whose hash is not that of the manifest.
   const closed = backup.state === 'complete' || backup.state === 'incomplete';
-  const usable = verified.length > 0 || !closed ? verified : backup.copies.filter((copy) => copy.state === 'uploaded');
+  const usable = verified.length > 0 || !closed ? verified : within.filter((copy) => copy.state === 'uploaded');
   const copies = usable.flatMap((copy) => {
     const destination = config.destinations[copy.destination];
     return destination === undefined ? [] : [{ destination: { name: copy.destination, config: destination } }];
   });
   if (copies.length === 0) {
-    const away = usable.map(({ destination }) => destination).join(', ');
+    const away = backup.copies.filter((copy) => copy.state === 'verified' && !isWithin(copy));
+    const elsewhere = away.map(({ destination }) => destination);
     const { environment } = backup;
-    const within = Object.keys(config.destinations);
-    const older = await latestVerifiedBackup(catalog, environment, { anomalous: 'pass over', within });
+    const reach = { anomalous: 'pass over', within: Object.keys(config.destinations) } as const;
+    const older = await latestVerifiedBackup(catalog, environment, reach);
     const instead =
       older === undefined
         ? ''
         : `, or cofre restore --from ${environment} --backup ${older.id} --to ${environment}, the newest within reach`;
     throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {
       hint:
-        away === ''
+        elsewhere.length === 0
           ? `cofre show ${backupId} shows its copies`
-          : `it is in ${away}, which is not in destinations: any more: put it back and cofre apply${instead}`,
+          : `it is in ${elsewhere.join(', ')}, which is not in destinations: any more: put it back and cofre apply${instead}`,
     });
   }
   const manifest = await getManifest(catalog, backupId);
@@ -190,7 +201,7 @@ function refusalForUnproven(environment: string, { backupId, why }: PassedOver):
       'refused',
       `no backup of ${environment} is verified, and the newest, ${backupId}, may be whole: ${why}`,
       {
-        hint: `cofre verify ${backupId} reads it again. If there is nothing left of any: make the database by hand`,
+        hint: `cofre show ${backupId} tells where it is: cofre verify ${backupId} reads again what was marked, cofre sync DESTINATION --repair proves what was not read yet, cofre apply closes a run that is gone, and what failed may lie in the spool of its host. If nothing is left of any: make the database by hand`,
       },
     ),
   );

@@ -35,6 +35,20 @@ export async function copiesIn(
   );
 }
 
+/** The newest backup that is counted as verified in a destination, and how many are; undefined where there is none. */
+export async function newestCopy(
+  catalog: Queries,
+  destination: string,
+): Promise<{ backupId: string; environment: string; count: number } | undefined> {
+  const [row] = await catalog.query<{ backupId: string; environment: string; count: number }>(
+    `SELECT c.backup_id AS "backupId", b.environment, count(*) OVER () AS count
+     FROM cofre.copies c JOIN cofre.backups b ON b.id = c.backup_id
+     WHERE c.destination = $1 AND c.state = 'verified' AND b.state IN ('complete', 'incomplete') ORDER BY c.backup_id DESC LIMIT 1`,
+    [destination],
+  );
+  return row;
+}
+
 /**
  * Records what somebody has found who looked at a copy. Gives false where anything has happened to it since it was read:
  * then what was seen is old, and nothing is changed.

@@ -60,14 +60,15 @@ export async function passedOver(
 }
 
 /**
- * The newest backup of the environment that is not verified and may still be found whole: one that runs, or that has copies which
- * nobody gave up. undefined: there is none.
+ * The newest backup of the environment that is not verified and may still be found whole: one that runs, that has copies which
+ * nobody gave up, or that failed with a dump, whose archive stays in the spool of its host. undefined: there is none.
  */
 export async function unprovenBackup(catalog: Catalog, environment: string): Promise<PassedOver | undefined> {
   const [row] = await catalog.query<NewerRow>(
     `SELECT ${NEWER} FROM cofre.backups b
      WHERE b.environment = $1 AND b.kind = 'database' AND (b.state = 'running' OR b.state IN ('complete', 'incomplete')
-       AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state NOT IN ('deleting', 'deleted')))
+       AND EXISTS (SELECT FROM cofre.copies c WHERE c.backup_id = b.id AND c.state NOT IN ('deleting', 'deleted'))
+       OR b.state = 'failed' AND b.raw_bytes IS NOT NULL AND b.error_code IS DISTINCT FROM 'cancelled')
      ORDER BY b.id DESC LIMIT 1`,
     [environment],
   );

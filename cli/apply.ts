@@ -22,7 +22,7 @@ export function register(program: Command, globals: () => GlobalOptions): void {
     .option('--remove', 'remove the schedules of routines that are not in the file any more', false)
     .option(
       '--force',
-      'although the file does not build on the current version, lacks more than a tenth of it, or (with --yes) names another Temporal',
+      'although the file does not build on the current version, lacks more than a tenth of it, takes out or leads elsewhere what has backups, or (with --yes) names another Temporal',
       false,
     )
     .addHelpText(

@@ -19,7 +19,8 @@ import { CofreError } from '../../errors/error.ts';
 import type { PostgresTarget } from '../../postgres/connect.ts';
 import { readBase } from './base.ts';
 import { changesBetween, changesInWords, requireFewRemovals, type Change, type Sections } from './changes.ts';
-import { placeInWords, planPlaces, type PlaceStep } from './places.ts';
+import { requireCopiesMoved } from './moved.ts';
+import { placeInWords, planPlaces, seenFromHere, type PlaceStep } from './places.ts';
 import { missingInWords, planMissing, type MissingNight } from './missing.ts';
 import { planSchedules, type ScheduleStep } from './schedules.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
@@ -71,11 +72,17 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const base = await readBase(configPath);
   const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
   if (stale && !force) throw staleFile(configPath, current, base, changes);
-  const places = await planPlaces(config, host, addressesOf(before));
+  const formerAddresses = addressesOf(before);
+  const places = await planPlaces(config, host, formerAddresses);
   if (!force) {
     requireFewRemovals(before, changes);
-    const moved = places.filter((place) => place.prepare && place.moved);
-    if (changes.length > 0) await requireNothingLeft(config, changes, moved);
+    if (current !== null && changes.length > 0) {
+      await requireNothingLeft(config, changes);
+      const seen = seenFromHere(config, host).map(([name]) => name);
+      const requireMoved = (catalog: Catalog): Promise<void> =>
+        requireCopiesMoved(catalog, config.destinations, formerAddresses, seen);
+      await asOwner(config, requireMoved);
+    }
   }
   const formerly = Object.keys(before.routines ?? {});
   const schedules = await planSchedules(client, config.routines, formerly, { remove });
@@ -101,34 +108,21 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
 }
 
 /**
- * That no destination leaves the configuration, or leads to another and empty place, which has the only copy of something: no
- * restore would find it any more.
+ * That no destination leaves the configuration which has the only copy of something: no restore would find it any more.
  * @throws CofreError `refused`.
  */
-async function requireNothingLeft(
-  config: Config,
-  changes: readonly Change[],
-  moved: readonly Pick<PlaceStep, 'destination'>[],
-): Promise<void> {
-  const removed = changes.filter(({ section, kind }) => section === 'destinations' && kind === 'removed');
-  const leaving = [
-    ...removed.map(({ name }) => ({
-      ...{ name, why: 'is not in the file any more' },
-      hint: `leave it in destinations: and cofre destination retire ${name} --to NAME brings them to another; --force takes it out all the same`,
-    })),
-    ...moved.map(({ destination: name }) => ({
-      ...{ name, why: 'leads to another place now, which is empty' },
-      hint: `bring what the old place has to the new one first, or give the new one a name of its own; --force takes it all the same`,
-    })),
-  ];
-  for (const { name, why, hint } of leaving) {
-    const others = Object.keys(config.destinations).filter((other) => other !== name);
-    const { count, backups } = await asOwner(config, (catalog) => neededIn(catalog, name, others));
+async function requireNothingLeft(config: Config, changes: readonly Change[]): Promise<void> {
+  const kept = Object.keys(config.destinations);
+  const leaving = changes.filter(({ section, kind }) => section === 'destinations' && kind === 'removed');
+  for (const { name } of leaving) {
+    const { count, backups } = await asOwner(config, (catalog) => neededIn(catalog, name, kept));
     if (count === 0) continue;
     throw new CofreError(
       'refused',
-      `${name} ${why}, and no other destination has ${count === 1 ? 'the backup' : `${count} backups, such as`} ${backups[0]}`,
-      { hint },
+      `${name} is not in the file any more, and no other destination has ${count === 1 ? 'the backup' : `${count} backups, such as`} ${backups[0]}`,
+      {
+        hint: `leave it in destinations: and cofre destination retire ${name} --to NAME brings them to another; --force takes it out all the same`,
+      },
     );
   }
 }

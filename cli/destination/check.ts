@@ -43,17 +43,19 @@ export function registerCheck(destination: Command, globals: () => GlobalOptions
     });
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** Ctrl-C ends the check and not what it does last: to remove what it has stored. */
 async function untilInterrupted(
   check: (signal: AbortSignal) => Promise<DestinationReport>,
 ): Promise<DestinationReport> {
   const controller = new AbortController();
   const interrupt = (): void => controller.abort(new Interrupted('interrupted'));
-  process.once('SIGINT', interrupt);
+  for (const signal of SIGNALS) process.once(signal, interrupt);
   try {
     return await check(controller.signal);
   } finally {
-    process.removeListener('SIGINT', interrupt);
+    for (const signal of SIGNALS) process.removeListener(signal, interrupt);
   }
 }
 

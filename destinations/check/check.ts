@@ -86,6 +86,8 @@ async function lookAt(
     } catch (error) {
       place.signal.throwIfAborted();
       if (isNoAnswer(error)) throw error;
+      // One that has gone away in the middle says so, or says anything.
+      await place.one.identity();
       finding = { promise: name, what, kept: false, seen: messageOf(error), consequence };
     }
     findings.push(finding);

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
+import { newBackupId } from '../../catalog/backup-id.ts';
 import type { BackupDetail, BackupSummary } from '../../catalog/backup-list.ts';
 import type { Status } from '../../cli/status.ts';
 import { withClient } from '../../postgres/connect.ts';
@@ -19,6 +23,8 @@ describe('a database that was emptied by mistake', () => {
   let installation: Installation;
   let full: RunResult;
   let emptied: RunResult;
+  /** The folder of a backup that failed with its archive, between the two. */
+  let onlyCopy: string;
 
   before(async () => {
     const nightly = { at: '04:00', days: ['sun'], run: 'backupDatabase' };
@@ -29,11 +35,28 @@ describe('a database that was emptied by mistake', () => {
     );
     await installation.startWorker();
     full = await installation.json(['backup', 'acme']);
+    onlyCopy = await leaveArchive();
     await withClient(installation.target('acme'), (client) => client.query('DELETE FROM public.notes WHERE id > 50'));
     emptied = await installation.json(['backup', 'acme']);
   });
 
   after(async () => await installation.remove());
+
+  async function leaveArchive(): Promise<string> {
+    const id = newBackupId(new Date(), '00000001');
+    await withClient(installation.catalog, (catalog) =>
+      catalog.query(
+        `INSERT INTO cofre.backups (id, environment, kind, mode, pipeline, workflow_id, run_id, config_version, started_at, finished_at, state, error_code, error_message)
+         SELECT $1, environment, kind, mode, pipeline, workflow_id, run_id, config_version, now(), now(), 'failed', 'no-space', 'full'
+         FROM cofre.backups WHERE id = $2`,
+        [id, full.backupId],
+      ),
+    );
+    const folder = join(installation.spool, 'acme', id);
+    await mkdir(join(folder, 'a1-00000000'), { recursive: true });
+    await writeFile(join(folder, 'a1-00000000', 'manifest.json'), '{}');
+    return folder;
+  }
 
   async function countRows(): Promise<number> {
     const { rows } = await withClient(installation.target('acme'), (client) =>
@@ -45,6 +68,7 @@ describe('a database that was emptied by mistake', () => {
   it('case 15: is backed up all the same, and marked wherever somebody looks', async () => {
     assert.deepEqual([full.state, full.anomalous], ['complete', undefined]);
     assert.deepEqual([emptied.state, emptied.anomalous], ['complete', true]);
+    assert.ok(existsSync(onlyCopy), 'it may have what the anomalous one has lost');
     const client = await installation.client();
     const handle = client.workflow.getHandle(emptied.workflowId);
     const { typedSearchAttributes: attributes } = await handle.describe();
@@ -115,5 +139,6 @@ describe('a database that was emptied by mistake', () => {
     assert.match(detail.accepted?.by ?? '', /@/);
     const next = await installation.json<RunResult>(['backup', 'acme']);
     assert.deepEqual([next.state, next.anomalous], ['complete', undefined]);
+    assert.equal(existsSync(onlyCopy), false);
   });
 });

@@ -42,11 +42,11 @@ test('a newest backup that is only where the configuration leads no more is name
   await rows.verify(older, 'second');
   const newest = await rows.verified('acme');
   for (const backupId of [older, newest]) await finishBackup(fresh.catalog, { backupId, state: 'complete' });
-  await assert.rejects(ensure('acme'), {
-    code: 'no-backup',
-    message: new RegExp(newest),
-    hint: new RegExp(`it is in volume, .*put it back .*, or cofre restore --from acme --backup ${older} --to acme`),
-  });
+  const { choice, refusal } = await ensure('acme');
+  assert.deepEqual([choice, refusal?.code], [null, 'refused']);
+  assert.match(refusal?.message ?? '', new RegExp(newest));
+  const instead = `it is in volume, .*put it back .*, or cofre restore --from acme --backup ${older} --to acme`;
+  assert.match(refusal?.hint ?? '', new RegExp(instead));
   // Nor is it copied, or a debt that somebody could pay.
   const copies = { environment: 'acme', to: ['second'], startedAt };
   await assert.rejects(resolveCopies(fresh.catalog, { ...copies, backup: newest }), {
@@ -71,7 +71,12 @@ test('an empty database is made only where there is no backup that may be whole'
     state: 'failed',
     error: { code: 'no-space', message: 'full' },
   });
-  assert.equal((await ensure('doubtful')).refusal, null);
+  assert.equal((await ensure('doubtful')).refusal, null, 'it came to no dump');
+  const failed = await rows.dumped('doubtful');
+  const full = { code: 'no-space', message: 'full' } as const;
+  await finishBackup(fresh.catalog, { backupId: failed, state: 'failed', error: full });
+  assert.match((await ensure('doubtful')).refusal?.message ?? '', new RegExp(`${failed}, may be whole: failed: full`));
+  await fresh.catalog.query(`UPDATE cofre.backups SET error_code = 'cancelled' WHERE id = $1`, [failed]);
   const id = await rows.verified('doubtful');
   await finishBackup(fresh.catalog, { backupId: id, state: 'complete' });
   for (const state of ['suspect', 'uploaded', 'missing', 'deleted']) {
