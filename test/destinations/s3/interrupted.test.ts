@@ -56,6 +56,16 @@ async function hashOf(bucket: S3Destination): Promise<{ sizeBytes: number; sha25
   return await hashFile(copy);
 }
 
+/** Patiently: on a busy machine the file that it is read into may take longer than a test's idle socket has. */
+async function stored(config: S3Config): Promise<{ sizeBytes: number; sha256: string }> {
+  const bucket = new S3Destination('patient', config);
+  try {
+    return await hashOf(bucket);
+  } finally {
+    await bucket.close();
+  }
+}
+
 describe('an upload to S3 that was interrupted', () => {
   test('case 32: goes on after kill -9 at 10, 50 and 99 %, and sends little twice', async () => {
     const config = await place(1);
@@ -74,12 +84,10 @@ describe('an upload to S3 that was interrupted', () => {
       }
       await ended;
     }
-    const bucket = new S3Destination('bucket', config);
     const sent = proxy.passedBytes - sentBefore;
     assert.ok(sent <= 1.05 * SIZE + 3 * PART, `${sent} bytes were sent for ${SIZE}`);
-    assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+    assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
     assert.ok(took.length === 1 && Number(took[0]) < 150 * MB, `${took.join()} bytes of memory`);
-    await bucket.close();
   });
 
   // Not at 99 %: the cut could meet the service while it puts the object together, and its parts are gone by then.
@@ -88,7 +96,8 @@ describe('an upload to S3 that was interrupted', () => {
     ['50 %', 0.5],
   ] as const) {
     test(`case 32: goes on after the network was cut at ${what}`, async () => {
-      const bucket = new S3Destination('bucket', await place(3), { idleMs: IDLE_MS });
+      const config = await place(3);
+      const bucket = new S3Destination('bucket', config, { idleMs: IDLE_MS });
       const before = proxy.passedBytes;
       const cutting = until('enough has passed', () => proxy.passedBytes - before >= SIZE * share).then(() =>
         proxy.refuse(),
@@ -99,50 +108,54 @@ describe('an upload to S3 that was interrupted', () => {
       await bucket.put('a/b', body);
       const sent = proxy.passedBytes - before;
       assert.ok(sent <= 1.05 * SIZE + 3 * PART, `${sent} bytes were sent for ${SIZE}`);
-      assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+      assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
       await bucket.close();
     });
   }
 
   test('case 32: goes on by itself after one reset', async () => {
-    const bucket = new S3Destination('bucket', await place(3), { idleMs: IDLE_MS });
+    const config = await place(3);
+    const bucket = new S3Destination('bucket', config, { idleMs: IDLE_MS });
     proxy.cutAfter(SIZE * 0.3);
     await bucket.put('a/b', body);
-    assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+    assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
     await bucket.close();
   });
 
   test('case 32: notices a cable that was pulled, and goes on when it is back', async () => {
-    const bucket = new S3Destination('bucket', await place(3), { idleMs: IDLE_MS });
+    const config = await place(3);
+    const bucket = new S3Destination('bucket', config, { idleMs: IDLE_MS });
     proxy.stallAfter(SIZE * 0.6);
     await assert.rejects(bucket.put('a/b', body), { code: 'destination-unavailable' });
     assert.ok(proxy.stalled);
     proxy.restore();
     await bucket.put('a/b', body);
-    assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+    assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
     await bucket.close();
   });
 
   test('parts of other bytes under the same name do not count', async () => {
-    const bucket = new S3Destination('bucket', await place(1), { idleMs: IDLE_MS });
+    const config = await place(1);
+    const bucket = new S3Destination('bucket', config, { idleMs: IDLE_MS });
     const kill = new AbortController();
     const onProgress = (bytes: number): void => (bytes > PART ? kill.abort(new Error('killed')) : undefined);
     const other = bytesBody(randomBytes(4 * PART));
     await assert.rejects(bucket.put('a/b', other, { signal: kill.signal, onProgress }), /killed/);
     await bucket.put('a/b', body);
-    assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+    assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
     await bucket.close();
   });
 
   test('a reader that is cut off hears of it, and never takes a part for the whole', async () => {
-    const bucket = new S3Destination('bucket', await place(3), { idleMs: IDLE_MS });
+    const config = await place(3);
+    const bucket = new S3Destination('bucket', config, { idleMs: IDLE_MS });
     await bucket.put('a/b', body);
     for (const fault of [() => proxy.cutAfter(SIZE / 2), () => proxy.stallAfter(SIZE / 2)]) {
       fault();
       await assert.rejects(hashOf(bucket), { code: 'destination-unavailable' });
       proxy.restore();
     }
-    assert.deepEqual(await hashOf(bucket), { sizeBytes: SIZE, sha256 });
+    assert.deepEqual(await stored(config), { sizeBytes: SIZE, sha256 });
     await bucket.close();
   });
 
