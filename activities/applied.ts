@@ -68,3 +68,8 @@ export function hostsOf(config: AppliedConfig, environment: EnvironmentConfig): 
 export function otherDestinations({ destinations }: AppliedConfig, destination: string): string[] {
   return Object.keys(destinations).filter((name) => name !== destination);
 }
+
+/** The hint where a backup's verified copies are all in destinations that have left the configuration. */
+export function putBack(destinations: readonly string[]): string {
+  return `it is in ${destinations.join(', ')}, which is not in destinations: any more: put it back and cofre apply`;
+}

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 
 import { objectPrefix } from '../catalog/backup-id.ts';
-import { backupsLeft } from '../catalog/left-behind.ts';
 import { recordCopy, recordDump, requireCurrentDump, requireRunningBackup } from '../catalog/backups.ts';
+import { backupsLeft } from '../catalog/left-behind.ts';
 import { manifestBytes, parseManifest } from '../catalog/parse-manifest.ts';
 import { storeManifest } from '../catalog/manifests.ts';
 import type { Catalog } from '../catalog/open.ts';

@@ -11,7 +11,7 @@ import { durationMs } from '../config/duration.ts';
 import type { AppliedConfig } from '../config/schema.ts';
 import { selectEnvironments } from '../config/select-environments.ts';
 import { CofreError } from '../errors/error.ts';
-import { hostsOf, namedDestination, otherDestinations, readApplied, resolveEnvironment } from './applied.ts';
+import { hostsOf, namedDestination, otherDestinations, putBack, readApplied, resolveEnvironment } from './applied.ts';
 import type { CopyPlan } from './plans.ts';
 
 export interface CopyRequest {
@@ -100,7 +100,7 @@ async function requireCopyable(
   const verified = backup.copies.filter(({ state }) => state === 'verified').map(({ destination }) => destination);
   if (verified.length > 0 && !verified.some((name) => Object.hasOwn(config.destinations, name)))
     throw new CofreError('refused', `the backup ${backupId} has no verified copy in a configured destination`, {
-      hint: `it is in ${verified.join(', ')}, which is not in destinations: any more: put it back and cofre apply`,
+      hint: putBack(verified),
     });
   if (verified.length === 0)
     throw new CofreError('refused', `the backup ${backupId} has no verified copy: there is nothing to copy`, {

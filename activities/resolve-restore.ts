@@ -9,6 +9,8 @@ import { CofreError } from '../errors/error.ts';
 import {
   environmentReference,
   hostsOf,
+  namedDestination,
+  putBack,
   readApplied,
   resolveEnvironment,
   type Applied,
@@ -141,10 +143,7 @@ async function backupSource(
   // the restore itself takes nothing whose hash is not that of the manifest.
   const closed = backup.state === 'complete' || backup.state === 'incomplete';
   const usable = verified.length > 0 || !closed ? verified : within.filter((copy) => copy.state === 'uploaded');
-  const copies = usable.flatMap((copy) => {
-    const destination = config.destinations[copy.destination];
-    return destination === undefined ? [] : [{ destination: { name: copy.destination, config: destination } }];
-  });
+  const copies = usable.map((copy) => ({ destination: namedDestination(config, copy.destination) }));
   if (copies.length === 0) {
     const away = backup.copies.filter((copy) => copy.state === 'verified' && !isWithin(copy));
     const elsewhere = away.map(({ destination }) => destination);
@@ -156,10 +155,7 @@ async function backupSource(
         ? ''
         : `, or cofre restore --from ${environment} --backup ${older.id} --to ${environment}, the newest within reach`;
     throw new CofreError('no-backup', `the backup ${backupId} has no verified copy in a configured destination`, {
-      hint:
-        elsewhere.length === 0
-          ? `cofre show ${backupId} shows its copies`
-          : `it is in ${elsewhere.join(', ')}, which is not in destinations: any more: put it back and cofre apply${instead}`,
+      hint: elsewhere.length === 0 ? `cofre show ${backupId} shows its copies` : `${putBack(elsewhere)}${instead}`,
     });
   }
   const manifest = await getManifest(catalog, backupId);

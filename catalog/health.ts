@@ -1,5 +1,5 @@
 import type { Catalog } from './open.ts';
-import { VERIFIED } from './verified.ts';
+import { VERIFIED, verifiedIn } from './verified.ts';
 
 /** How an environment's backups stand. Times are ISO 8601, UTC. */
 export interface Health {
@@ -36,12 +36,9 @@ interface Row {
   restore_code: string | null;
   restore_message: string | null;
   debts: number;
-  outside_backups: number | null;
+  outside_backups: number;
   outside_destinations: string[] | null;
 }
-
-/** SQL: whether the backup `b` has a verified copy where restores look: in the configured destinations, $2. */
-const WITHIN = `EXISTS (SELECT FROM cofre.copies i WHERE i.backup_id = b.id AND i.destination = ANY($2::text[]) AND i.state = 'verified')`;
 
 /** SQL: whether a copy may be whole. */
 const HOPEFUL = `state IN ('verified', 'uploaded', 'suspect')`;
@@ -68,7 +65,7 @@ export async function readHealth(
      LEFT JOIN LATERAL (
        SELECT b.id, coalesce(m.snapshot_at, b.started_at) AS data_from, b.anomalous
        FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
-       WHERE b.environment = e.environment AND ${VERIFIED} AND ${WITHIN}
+       WHERE b.environment = e.environment AND ${VERIFIED} AND ${verifiedIn('$2')}
        ORDER BY b.id DESC LIMIT 1
      ) v ON true
      LEFT JOIN LATERAL (
@@ -119,7 +116,7 @@ function toHealth(row: Row): Health {
         : { id: row.restore_id, code: row.restore_code ?? 'unexpected', message: row.restore_message ?? '' },
     debts: row.debts,
     outside:
-      row.outside_backups === null || row.outside_destinations === null
+      row.outside_destinations === null
         ? null
         : { backups: row.outside_backups, destinations: row.outside_destinations },
   };

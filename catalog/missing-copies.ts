@@ -1,5 +1,5 @@
 import type { Queries } from './open.ts';
-import { VERIFIED } from './verified.ts';
+import { VERIFIED, verifiedIn } from './verified.ts';
 
 /** A backup that a destination does not have, and where its verified copies are. */
 export interface MissingCopy {
@@ -44,7 +44,7 @@ export async function missingCopies(
      WHERE b.environment = $1 AND ${VERIFIED} AND ($3::text IS NULL OR b.id = $3)
        AND NOT EXISTS (SELECT FROM cofre.copies d WHERE d.backup_id = b.id AND d.destination = $2
          AND d.state IN ('verified', 'suspect', 'deleting', 'deleted'))
-       AND ($4::text[] IS NULL OR NOT EXISTS (SELECT FROM cofre.copies e WHERE e.backup_id = b.id AND e.destination = ANY($4) AND e.state = 'verified'))
+       AND ($4::text[] IS NULL OR NOT ${verifiedIn('$4')})
      GROUP BY b.id ORDER BY b.id DESC LIMIT ${LIMIT}`,
     [environment, destination, backup ?? null, others === undefined ? null : [...others], [...configured]],
   );
@@ -123,7 +123,7 @@ export async function findDebts(
     `SELECT b.environment, array_agg(DISTINCT c.destination ORDER BY c.destination) AS to
      FROM cofre.backups b JOIN cofre.copies c ON c.backup_id = b.id AND c.state IN ('missing', 'uploading', 'uploaded')
      WHERE b.environment = ANY($1::text[]) AND c.destination = ANY($2::text[]) AND ${VERIFIED}
-       AND EXISTS (SELECT FROM cofre.copies v WHERE v.backup_id = b.id AND v.state = 'verified' AND v.destination = ANY($2::text[]))
+       AND ${verifiedIn('$2')}
      GROUP BY b.environment ORDER BY b.environment`,
     [[...environments], [...configured]],
   );

@@ -1,5 +1,6 @@
 import type { FailureNote } from './errors.ts';
 import type { Catalog, Queries } from './open.ts';
+import { verifiedIn } from './verified.ts';
 
 /** What keeps a destination from being forgotten: how many backups need it, and the first of them. */
 export interface Needed {
@@ -16,7 +17,7 @@ const TOLD = 20;
  * destinations, $2, while something is there. What lies in one that has left the configuration no restore finds.
  */
 const NEEDED = `b.state = 'running' OR b.state IN ('complete', 'incomplete') AND d.state NOT IN ('missing', 'deleting')
-  AND NOT EXISTS (SELECT FROM cofre.copies o WHERE o.backup_id = b.id AND o.destination = ANY($2::text[]) AND o.state = 'verified')`;
+  AND NOT ${verifiedIn('$2')}`;
 
 /** The backups of which only this destination has something, or that may still be writing there. */
 export async function neededIn(catalog: Queries, destination: string, others: readonly string[]): Promise<Needed> {

@@ -2,7 +2,7 @@ import { getBackup, type BackupDetail } from './backup-list.ts';
 import type { BackupState } from './backup-states.ts';
 import type { Catalog, Queries } from './open.ts';
 import { CLOCKS_APART_MS } from './times.ts';
-import { VERIFIED } from './verified.ts';
+import { VERIFIED, verifiedIn } from './verified.ts';
 
 const PASSED_OVER_SHOWN = 20;
 
@@ -33,8 +33,7 @@ export async function latestVerifiedBackup(
   const [found] = await catalog.query<{ id: string }>(
     `SELECT b.id FROM cofre.backups b LEFT JOIN cofre.manifests m ON m.backup_id = b.id
      WHERE b.environment = $1 AND ${VERIFIED} AND ($2::timestamptz IS NULL OR coalesce(m.snapshot_at, b.started_at) < $2)
-       AND ($3 OR NOT b.anomalous) AND ($4::text[] IS NULL OR EXISTS (SELECT FROM cofre.copies w
-         WHERE w.backup_id = b.id AND w.state = 'verified' AND w.destination = ANY($4)))
+       AND ($3 OR NOT b.anomalous) AND ($4::text[] IS NULL OR ${verifiedIn('$4')})
      ORDER BY b.id DESC LIMIT 1`,
     [environment, before ?? null, anomalous === 'take', within === undefined ? null : [...within]],
   );

@@ -1,3 +1,4 @@
+import { MANIFEST } from '../../activities/compare-copy.ts';
 import { objectPrefix } from '../../catalog/backup-id.ts';
 import { newestCopy } from '../../catalog/copies-in.ts';
 import type { Queries } from '../../catalog/open.ts';
@@ -25,7 +26,7 @@ export async function requireCopiesMoved(
     const newest = await newestCopy(catalog, name);
     if (newest === undefined) continue;
     const { backupId, environment, count } = newest;
-    const key = `${objectPrefix(environment, backupId)}manifest.json`;
+    const key = objectPrefix(environment, backupId) + MANIFEST;
     const why = seen.includes(name)
       ? await tellSilence(name, whyNotThere(name, settings, key))
       : 'this host cannot see it';

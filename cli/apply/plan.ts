@@ -73,15 +73,12 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
   const stale = current !== null && current.digest !== digest && !base.includes(current.digest);
   if (stale && !force) throw staleFile(configPath, current, base, changes);
   const formerAddresses = addressesOf(before);
-  const places = await planPlaces(config, host, formerAddresses);
   if (!force) {
     requireFewRemovals(before, changes);
     if (current !== null && changes.length > 0) {
       await requireNothingLeft(config, changes);
       const seen = seenFromHere(config, host).map(([name]) => name);
-      const requireMoved = (catalog: Catalog): Promise<void> =>
-        requireCopiesMoved(catalog, config.destinations, formerAddresses, seen);
-      await asOwner(config, requireMoved);
+      await asOwner(config, (catalog) => requireCopiesMoved(catalog, config.destinations, formerAddresses, seen));
     }
   }
   const formerly = Object.keys(before.routines ?? {});
@@ -99,7 +96,7 @@ export async function planApply(client: Client, request: ApplyRequest): Promise<
     lost: isMove({ namespace, recorded }) ? (await asOwner(config, (catalog) => findLost(catalog, client))).length : 0,
     current: current === null ? null : { version: current.version, digest: current.digest },
     changes,
-    places,
+    places: await planPlaces(config, host, formerAddresses),
     schedules,
     missing:
       current === null ? [] : await asOwner(config, (catalog) => planMissing(catalog, applied, schedules, formerly)),
